@@ -1,1 +1,1 @@
-""
+"""What a transaction may do: the contract interface, the executor, the built-in contracts."""
