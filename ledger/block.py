@@ -41,8 +41,9 @@ class Header(Record):
         validators_hash: set that decides this height.
         next_validators_hash: set that decides the next one.
         transactions_root: over the transactions' refs (64 bytes each), in order.
-        transactions_count: leaves of it and of the receipts' tree.
-        receipts_root: over the receipts' canonical bytes, in order.
+        transactions_count: its leaves.
+        receipts_root: over the receipts' canonical bytes: one for each transaction in order, then the end of the
+            block's, so ``transactions_count + 1`` leaves.
         changes_root: over ``change_leaf(key, value)``, sorted by key.
         changes_count: its leaves.
         checkpoint_height: height whose whole state ``checkpoint_root`` is of, or 0 where there is none here.
