@@ -1,0 +1,326 @@
+"""The one interface of built-in contracts (DESIGN.md 5).
+
+A contract is a class: its methods are declared with ``@method`` and take a ``CallContext`` and a typed argument record;
+``end_block`` does what is due when a block ends. Contracts are deterministic: no clock, randomness, floats, I/O, or
+iteration over unordered sets. They refuse by raising ``Refusal`` with a reason code, and then leave no trace.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final, TypeVar, get_type_hints
+
+from contracts.codes import ACCOUNT_UNKNOWN, LIMIT_EXCEEDED, LOCK_INVALID, NOT_PERMITTED, Refusal
+from ledger.block import Event
+from ledger.encoding import Codec, Record, encode
+from ledger.errors import InvalidLock
+from ledger.lock import Lock, parse_lock
+from ledger.state import Overlay, contract_prefix
+from ledger.transaction import MAX_CALL_BYTES, Output, Transaction
+from ledger.types import Hash32, Height, PublicKey
+
+MAX_READS_PER_CALL: Final = 8_192
+MAX_WRITES_PER_CALL: Final = 8_192
+MAX_EVENTS_PER_CALL: Final = 64
+MAX_WRITTEN_BYTES_PER_CALL: Final = 1024 * 1024
+MAX_DUE_ITEMS_PER_BLOCK: Final = 16
+"""Items of due work that one contract does at the end of one block; the rest waits for the next block."""
+
+
+@dataclass(frozen=True, slots=True)
+class BlockInfo:
+    """The block that a transaction is executed in.
+
+    Attributes:
+        chain_id: 32 bytes.
+        height: of the block.
+        time_ms: the block's time, milliseconds since 1970 UTC.
+    """
+
+    chain_id: Hash32
+    height: Height
+    time_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """Who a key belongs to, by its admission certificate."""
+
+    key: PublicKey
+    organisation: str
+    roles: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A named account."""
+
+    name: str
+    organisation: str
+    lock: Lock
+
+
+class Directory:
+    """What contracts may ask of the chain's common registers; implemented by the executor.
+
+    Answers are those of the state at this point of the block.
+    """
+
+    def account(self, name: str) -> Account | None:
+        """The account of that name, or None."""
+        raise NotImplementedError
+
+    def member(self, key: bytes) -> Member | None:
+        """Who ``key`` belongs to at the block's time, or None when it is not admitted (any more)."""
+        raise NotImplementedError
+
+    def asset_exists(self, asset: str) -> bool:
+        """True when ``asset`` is defined."""
+        raise NotImplementedError
+
+
+class StateSpace:
+    """A contract's own records in the overlay, with the bounds of one call."""
+
+    __slots__ = ("_overlay", "_prefix", "reads", "writes", "written_bytes")
+
+    def __init__(self, overlay: Overlay, address: str) -> None:
+        self._overlay = overlay
+        self._prefix = contract_prefix(address)
+        self.reads = 0
+        self.writes = 0
+        self.written_bytes = 0
+
+    def get(self, key: bytes) -> bytes | None:
+        """The record under ``key``, or None."""
+        self.reads += 1
+        if self.reads > MAX_READS_PER_CALL:
+            raise Refusal(LIMIT_EXCEEDED, "the call reads too much")
+        return self._overlay.get(self._prefix + key)
+
+    def put(self, key: bytes, value: bytes) -> None:
+        """Writes ``value`` under ``key``."""
+        self._count_write(len(key) + len(value))
+        self._overlay.put(self._prefix + key, value)
+
+    def delete(self, key: bytes) -> None:
+        """Removes ``key``."""
+        self._count_write(len(key))
+        self._overlay.delete(self._prefix + key)
+
+    def iterate(
+        self, prefix: bytes, *, start: bytes | None = None, limit: int | None = None
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """(key, value) below ``prefix`` in byte order, from ``start`` on (whole key, inclusive); keys are the contract's own.
+
+        Do not write below ``prefix`` while iterating.
+        """
+        own = self._prefix
+        begin = None if start is None else own + start
+        for key, value in self._overlay.iterate(own + prefix, start=begin, limit=limit):
+            self.reads += 1
+            if self.reads > MAX_READS_PER_CALL:
+                raise Refusal(LIMIT_EXCEEDED, "the call reads too much")
+            yield key[len(own) :], value
+
+    def _count_write(self, size_bytes: int) -> None:
+        self.writes += 1
+        self.written_bytes += size_bytes
+        if self.writes > MAX_WRITES_PER_CALL or self.written_bytes > MAX_WRITTEN_BYTES_PER_CALL:
+            raise Refusal(LIMIT_EXCEEDED, "the call writes too much")
+
+
+class EndContext:
+    """What a contract has when a block ends.
+
+    Attributes:
+        block: the block.
+        address: this instance's address.
+        state: this instance's records.
+        directory: accounts, members, assets.
+        events: emitted so far.
+    """
+
+    __slots__ = ("address", "block", "directory", "events", "state")
+
+    def __init__(self, block: BlockInfo, address: str, overlay: Overlay, directory: Directory) -> None:
+        self.block = block
+        self.address = address
+        self.state = StateSpace(overlay, address)
+        self.directory = directory
+        self.events: list[Event] = []
+
+    def emit(self, name: str, data: Record) -> None:
+        """Adds an event of this contract to the receipt."""
+        if len(self.events) >= MAX_EVENTS_PER_CALL:
+            raise Refusal(LIMIT_EXCEEDED, "the call emits too many events")
+        self.events.append(Event(self.address, name, encode(data)))
+
+
+class CallContext(EndContext):
+    """What a method has: the end-of-block context and the transaction around the call.
+
+    Attributes:
+        transaction: the whole transaction.
+        sender: who sent it: key, organisation and roles.
+        inputs: the outputs that the transaction spends, in the order of its inputs.
+        issued: (asset → amount) that contracts issued in this transaction so far.
+        destroyed: the same for what they destroyed.
+        approvals: for each input index, the contracts that approved it.
+    """
+
+    __slots__ = ("_used_keys", "approvals", "destroyed", "inputs", "issued", "sender", "signers", "transaction")
+
+    def __init__(
+        self,
+        block: BlockInfo,
+        address: str,
+        overlay: Overlay,
+        directory: Directory,
+        *,
+        transaction: Transaction,
+        sender: Member,
+        inputs: tuple[Output, ...],
+        signers: frozenset[bytes],
+        used_keys: set[bytes],
+        issued: dict[str, int],
+        destroyed: dict[str, int],
+        approvals: dict[int, set[str]],
+    ) -> None:
+        super().__init__(block, address, overlay, directory)
+        self.transaction = transaction
+        self.sender = sender
+        self.inputs = inputs
+        self.signers = signers
+        self._used_keys = used_keys
+        self.issued = issued
+        self.destroyed = destroyed
+        self.approvals = approvals
+
+    @property
+    def outputs(self) -> tuple[Output, ...]:
+        """The outputs that the transaction creates."""
+        return self.transaction.body.outputs
+
+    def signed_by(self, key: bytes) -> bool:
+        """True when the transaction carries ``key``'s signature; the signature then counts as needed."""
+        if key not in self.signers:
+            return False
+        self._used_keys.add(key)
+        return True
+
+    def require_signature(self, key: bytes, who: str) -> None:
+        """Refuses with ``not_permitted`` unless ``key`` signed."""
+        if not self.signed_by(key):
+            raise Refusal(NOT_PERMITTED, f"the signature of {who} is missing")
+
+    def approve_input(self, index: int) -> None:
+        """Lets input ``index`` be spent as far as ``contract(this address)`` in its lock goes."""
+        self.approvals.setdefault(index, set()).add(self.address)
+
+    def issue(self, asset: str, amount: int) -> None:
+        """Adds ``amount`` of one of this contract's own assets (named ``address:…``) to what the outputs may hold."""
+        self._own_asset(asset)
+        self.issued[asset] = self.issued.get(asset, 0) + amount
+
+    def destroy(self, asset: str, amount: int) -> None:
+        """Takes ``amount`` of one of this contract's own assets out of what the inputs hold."""
+        self._own_asset(asset)
+        self.destroyed[asset] = self.destroyed.get(asset, 0) + amount
+
+    def account_lock(self, name: str) -> Lock:
+        """The lock of an account; refuses with ``account_unknown`` where there is none."""
+        account = self.directory.account(name)
+        if account is None:
+            raise Refusal(ACCOUNT_UNKNOWN, f"there is no account {name!r}", account=name)
+        return account.lock
+
+    def _own_asset(self, asset: str) -> None:
+        if not asset.startswith(self.address + ":"):
+            raise Refusal(NOT_PERMITTED, f"contract {self.address} may not issue or destroy {asset}")
+
+
+A = TypeVar("A", bound=Record)
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A declared method: its name, argument and result records, and the function.
+
+    Attributes:
+        name: as called.
+        arguments: codec of the argument record.
+        result: type of the result record, or None.
+        run: ``(contract, context, arguments) → result``.
+        summary: first line of the docstring; becomes the RPC documentation.
+    """
+
+    name: str
+    arguments: Codec[Any]
+    arguments_type: type[Record]
+    result: type[Record] | None
+    run: Callable[[Any, CallContext, Any], Record | None]
+    summary: str
+
+
+def method(function: Callable[[Any, CallContext, A], Record | None]) -> Callable[[Any, CallContext, A], Record | None]:
+    """Declares a contract method; its annotations give the argument and result records."""
+    function.__tidegate_method__ = True  # type: ignore[attr-defined]
+    return function
+
+
+class Contract:
+    """Base of built-in contracts.
+
+    Attributes:
+        kind: name of the built-in contract; genesis maps addresses to kinds.
+        methods: declared methods by name, in order of definition.
+    """
+
+    kind: ClassVar[str]
+    methods: ClassVar[Mapping[str, Method]] = {}
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+
+    def __init_subclass__(cls) -> None:
+        found: dict[str, Method] = dict(cls.methods)
+        for name, function in vars(cls).items():
+            if getattr(function, "__tidegate_method__", False):
+                found[name] = _declare(name, function)
+        cls.methods = found
+
+    def genesis(self, context: EndContext, genesis: Any) -> None:
+        """Writes the instance's first records from the genesis file (``ledger.genesis.Genesis``)."""
+
+    def end_block(self, context: EndContext) -> None:
+        """Does what is due when a block ends, at most ``MAX_DUE_ITEMS_PER_BLOCK`` items; must not refuse."""
+
+    def next_due_ms(self, state: StateSpace) -> int | None:
+        """Block time from which ``end_block`` has work even without transactions, or None. 0 means: now."""
+        return None
+
+
+def _declare(name: str, function: Callable[..., Any]) -> Method:
+    hints = get_type_hints(function)
+    parameters = list(inspect.signature(function).parameters)
+    arguments = hints[parameters[2]]
+    result = hints.get("return")
+    return Method(
+        name,
+        Codec(arguments, MAX_CALL_BYTES, f"arguments of {name}"),
+        arguments,
+        None if result is type(None) else result,
+        function,
+        (inspect.getdoc(function) or "").split("\n", 1)[0],
+    )
+
+
+def lock_of(text: str) -> Lock:
+    """The lock that ``text`` says; refuses with ``lock_invalid``."""
+    try:
+        return parse_lock(text)
+    except InvalidLock as error:
+        raise Refusal(LOCK_INVALID, error.message) from error
