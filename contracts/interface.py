@@ -242,12 +242,9 @@ class CallContext(EndContext):
             raise Refusal(NOT_PERMITTED, f"contract {self.address} may not issue or destroy {asset}")
 
 
-A = TypeVar("A", bound=Record)
-
-
 @dataclass(frozen=True, slots=True)
 class Method:
-    """A declared method: its name, argument and result records, and the function.
+    """A declared method or view: its name, argument and result records, and the function.
 
     Attributes:
         name: as called.
@@ -261,13 +258,25 @@ class Method:
     arguments: Codec[Any]
     arguments_type: type[Record]
     result: type[Record] | None
-    run: Callable[[Any, CallContext, Any], Record | None]
+    run: Callable[[Any, Any, Any], Record | None]
     summary: str
 
 
-def method(function: Callable[[Any, CallContext, A], Record | None]) -> Callable[[Any, CallContext, A], Record | None]:
-    """Declares a contract method; its annotations give the argument and result records."""
-    function.__tidegate_method__ = True  # type: ignore[attr-defined]
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def method(function: F) -> F:
+    """Declares a contract method ``(self, CallContext, Arguments) → Result | None``; annotations give the records."""
+    function.__tidegate_method__ = "method"  # type: ignore[attr-defined]
+    return function
+
+
+def view(function: F) -> F:
+    """Declares a read-only query ``(self, EndContext, Arguments) → Result``, served by nodes from the committed state.
+
+    A view is no part of consensus: it must not write, and may raise ``NotFound``.
+    """
+    function.__tidegate_method__ = "view"  # type: ignore[attr-defined]
     return function
 
 
@@ -277,20 +286,23 @@ class Contract:
     Attributes:
         kind: name of the built-in contract; genesis maps addresses to kinds.
         methods: declared methods by name, in order of definition.
+        views: declared views, likewise.
     """
 
     kind: ClassVar[str]
     methods: ClassVar[Mapping[str, Method]] = {}
+    views: ClassVar[Mapping[str, Method]] = {}
 
     def __init__(self, address: str) -> None:
         self.address = address
 
     def __init_subclass__(cls) -> None:
-        found: dict[str, Method] = dict(cls.methods)
+        found: dict[str, dict[str, Method]] = {"method": dict(cls.methods), "view": dict(cls.views)}
         for name, function in vars(cls).items():
-            if getattr(function, "__tidegate_method__", False):
-                found[name] = _declare(name, function)
-        cls.methods = found
+            what = getattr(function, "__tidegate_method__", None)
+            if what is not None:
+                found[what][name] = _declare(name, function)
+        cls.methods, cls.views = found["method"], found["view"]
 
     def genesis(self, context: EndContext, genesis: Any) -> None:
         """Writes the instance's first records from the genesis file (``ledger.genesis.Genesis``)."""
