@@ -27,7 +27,7 @@ _Key = Annotated[bytes, Meta(min_length=33, max_length=33)]
 _Time = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 
 
-class AdmissionCertificate(Record):
+class AdmissionCertificate(Record, frozen=True):
     """What the authority signs.
 
     Attributes:
@@ -55,7 +55,7 @@ class AdmissionCertificate(Record):
         return self.not_before_ms <= time_ms <= self.not_after_ms
 
 
-class SignedCertificate(Record):
+class SignedCertificate(Record, frozen=True):
     """A certificate with the authority's signatures, sorted by key."""
 
     certificate: AdmissionCertificate

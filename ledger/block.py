@@ -25,7 +25,7 @@ _Height = Annotated[int, Meta(ge=0, le=MAX_HEIGHT)]
 _Count = Annotated[int, Meta(ge=0, le=2**32 - 1)]
 
 
-class Header(Record):
+class Header(Record, frozen=True):
     """What a block id covers: neither round nor seals.
 
     Attributes:
@@ -73,7 +73,7 @@ class Header(Record):
 header_codec = Codec(Header, 4_096, "block header")
 
 
-class Event(Record):
+class Event(Record, frozen=True):
     """Something that a contract says has happened; names are constant snake_case, ``data`` a record's bytes."""
 
     contract: Annotated[str, Meta(min_length=1, max_length=64)]
@@ -81,7 +81,7 @@ class Event(Record):
     data: Annotated[bytes, Meta(max_length=64 * 1024)]
 
 
-class Receipt(Record):
+class Receipt(Record, frozen=True):
     """What became of one transaction, or of the end of a block.
 
     Attributes:
@@ -101,7 +101,7 @@ receipt_codec = Codec(Receipt, 4 * 1024 * 1024, "receipt")
 OK: Final = "ok"
 
 
-class Block(Record):
+class Block(Record, frozen=True):
     """A header and the refs of its transactions, concatenated: what is proposed and decided."""
 
     header: Header
@@ -111,7 +111,7 @@ class Block(Record):
 block_codec = Codec(Block, 4_096 + TX_REF_BYTES * MAX_BLOCK_TRANSACTIONS, "block")
 
 
-class DecidedBlock(Record):
+class DecidedBlock(Record, frozen=True):
     """A whole block as peers hand it on: header, transactions in order, and the certificate."""
 
     header: Header

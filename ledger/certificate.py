@@ -44,7 +44,7 @@ def vote_digest(chain_id: bytes, epoch: int, kind: VoteKind, height: int, round_
     return digest(b"tidegate/vote", chain_id, encode((epoch, int(kind), height, round_)), payload)
 
 
-class CommitCertificate(Record):
+class CommitCertificate(Record, frozen=True):
     """Proof that a quorum decided a block.
 
     Attributes:

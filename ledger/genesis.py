@@ -29,7 +29,7 @@ class _Doc(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     """An object of the genesis file."""
 
 
-class Parameters(_Doc):
+class Parameters(_Doc, frozen=True, kw_only=True):
     """Numbers that every node of the chain must agree on.
 
     Attributes:
@@ -71,7 +71,7 @@ _BOUNDS: Final[dict[str, tuple[int, int]]] = {
 }
 
 
-class CertificateDoc(_Doc):
+class CertificateDoc(_Doc, frozen=True, kw_only=True):
     """An admission certificate with the authority's signatures, as text."""
 
     serial: int
@@ -84,14 +84,14 @@ class CertificateDoc(_Doc):
     signatures: tuple[tuple[str, str], ...]
 
 
-class SupplyDoc(_Doc):
+class SupplyDoc(_Doc, frozen=True, kw_only=True):
     """An output that exists from the start."""
 
     amount: int
     lock: str
 
 
-class AssetDoc(_Doc):
+class AssetDoc(_Doc, frozen=True, kw_only=True):
     """An asset: who may issue it, how many decimal places people see, what exists from the start."""
 
     asset: str
@@ -100,7 +100,7 @@ class AssetDoc(_Doc):
     supply: tuple[SupplyDoc, ...] = ()
 
 
-class AccountDoc(_Doc):
+class AccountDoc(_Doc, frozen=True, kw_only=True):
     """A named account: the organisation that owns it and its lock."""
 
     name: str
@@ -108,7 +108,7 @@ class AccountDoc(_Doc):
     lock: str
 
 
-class ContractDoc(_Doc):
+class ContractDoc(_Doc, frozen=True, kw_only=True):
     """A contract instance: its address, which built-in contract it is, and which version of it."""
 
     address: str
@@ -116,7 +116,7 @@ class ContractDoc(_Doc):
     version: int = 1
 
 
-class Genesis(_Doc):
+class Genesis(_Doc, frozen=True, kw_only=True):
     """The whole file.
 
     Attributes:

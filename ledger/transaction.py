@@ -36,7 +36,7 @@ _Asset = Annotated[str, Meta(min_length=1, max_length=64)]
 _Name = Annotated[str, Meta(min_length=1, max_length=64)]
 
 
-class Output(Record):
+class Output(Record, frozen=True):
     """An amount of an asset under a lock.
 
     Attributes:
@@ -50,7 +50,7 @@ class Output(Record):
     lock: Annotated[str, Meta(min_length=1, max_length=2048)]
 
 
-class Call(Record):
+class Call(Record, frozen=True):
     """A call of a contract's method; ``arguments`` are the canonical bytes of the method's argument record."""
 
     contract: _Name
@@ -58,7 +58,7 @@ class Call(Record):
     arguments: Annotated[bytes, Meta(max_length=MAX_CALL_BYTES)]
 
 
-class Attachment(Record):
+class Attachment(Record, frozen=True):
     """A document kept beside the state and committed to by hash.
 
     Attributes:
@@ -72,7 +72,7 @@ class Attachment(Record):
     retention: Annotated[int, Meta(ge=0, le=255)]
 
 
-class Body(Record):
+class Body(Record, frozen=True):
     """What a transaction says; hashed into its id and signed.
 
     Attributes:
@@ -100,7 +100,7 @@ class Body(Record):
     memo: Annotated[bytes, Meta(max_length=256)]
 
 
-class Witness(Record):
+class Witness(Record, frozen=True):
     """What unlocks: (key, signature) pairs sorted by key, and preimages sorted by value, all distinct."""
 
     signatures: Annotated[tuple[tuple[_Key, _Signature], ...], Meta(max_length=MAX_SIGNATURES)]
@@ -109,7 +109,7 @@ class Witness(Record):
     ]
 
 
-class _Wire(Record):
+class _Wire(Record, frozen=True):
     body: bytes
     witness: bytes
 
