@@ -41,7 +41,7 @@ class Codec(Generic[T]):
 
     __slots__ = ("_decode", "max_bytes", "name")
 
-    def __init__(self, kind: type[T] | Any, max_bytes: int, name: str | None = None) -> None:
+    def __init__(self, kind: type[T], max_bytes: int, name: str | None = None) -> None:
         self._decode = msgspec.msgpack.Decoder(kind).decode
         self.max_bytes = max_bytes
         self.name = name or getattr(kind, "__name__", str(kind))
