@@ -1,0 +1,202 @@
+"""The four messages of QBFT as they travel, and the bytes that their signatures cover.
+
+A message decoded here has the right shape and size and nothing more: ``consensus.verify`` turns it into a verified one,
+and only verified ones reach the state machine (arXiv 2002.03613, section 3; DESIGN.md 3).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from msgspec import Meta
+
+from ledger.block import Block, block_codec
+from ledger.certificate import MAX_ROUND, VoteKind, vote_digest
+from ledger.encoding import Codec, Record, digest, encode
+from ledger.errors import MalformedBytes
+from ledger.keys import PUBLIC_KEY_BYTES, SIGNATURE_BYTES
+from ledger.types import MAX_HEIGHT, ZERO_HASH, Hash32
+from ledger.validators import MAX_VALIDATORS
+
+MAX_VOTE_BYTES: Final = 4_096
+"""Bound of a PREPARE or COMMIT message."""
+ROUND_CHANGE_BASE_BYTES: Final = 4_096
+SEAL_BYTES: Final = 112
+"""Room for one (key, signature) pair in its encoding."""
+ROUND_CHANGE_VOTE_BYTES: Final = 160
+"""Room for one round change in a justification."""
+
+HeightField = Annotated[int, Meta(ge=0, le=MAX_HEIGHT)]
+RoundField = Annotated[int, Meta(ge=0, le=MAX_ROUND)]
+HashField = Annotated[bytes, Meta(min_length=32, max_length=32)]
+KeyField = Annotated[bytes, Meta(min_length=PUBLIC_KEY_BYTES, max_length=PUBLIC_KEY_BYTES)]
+SignatureField = Annotated[bytes, Meta(min_length=SIGNATURE_BYTES, max_length=SIGNATURE_BYTES)]
+Seals = Annotated[tuple[tuple[KeyField, SignatureField], ...], Meta(max_length=MAX_VALIDATORS)]
+"""(validator key, signature) pairs, sorted by key, distinct."""
+
+
+class PreparedCertificate(Record, frozen=True):
+    """Proof that a quorum prepared a block: PREPARE signatures of one (height, round, block id).
+
+    Attributes:
+        round: of the PREPAREs.
+        block_id: prepared block.
+        prepares: (validator key, PREPARE signature), sorted by key, distinct.
+    """
+
+    round: RoundField
+    block_id: HashField
+    prepares: Seals
+
+
+class RoundChangeVote(Record, frozen=True):
+    """The signed part of a ROUND-CHANGE, without height, round and epoch, as a justification holds it.
+
+    Attributes:
+        prepared_round: highest round in which the signer prepared, or None.
+        prepared_id: block prepared there; None exactly when ``prepared_round`` is.
+    """
+
+    signer: KeyField
+    signature: SignatureField
+    prepared_round: RoundField | None
+    prepared_id: HashField | None
+
+
+class Justification(Record, frozen=True):
+    """Why a proposal of a round above 0 is allowed (QBFT, section 4.4; DESIGN.md 3).
+
+    Attributes:
+        round_changes: ROUND-CHANGEs for exactly the proposal's (height, round), sorted by signer, distinct.
+        prepares: PREPAREs of the highest prepared (round, block) among them, sorted by key; empty when none prepared.
+    """
+
+    round_changes: Annotated[tuple[RoundChangeVote, ...], Meta(max_length=MAX_VALIDATORS)] = ()
+    prepares: Seals = ()
+
+
+EMPTY_JUSTIFICATION: Final = Justification()
+
+
+class Proposal(Record, frozen=True, tag=int(VoteKind.PROPOSAL)):
+    """A block proposed for one (height, round), with its justification when the round is above 0."""
+
+    height: HeightField
+    round: RoundField
+    epoch: HeightField
+    signer: KeyField
+    signature: SignatureField
+    block: Block
+    justification: Justification
+
+
+class Prepare(Record, frozen=True, tag=int(VoteKind.PREPARE)):
+    """The signer has executed the block and accepts it in this round."""
+
+    height: HeightField
+    round: RoundField
+    epoch: HeightField
+    signer: KeyField
+    signature: SignatureField
+    block_id: HashField
+
+
+class Commit(Record, frozen=True, tag=int(VoteKind.COMMIT)):
+    """The signer holds a durable prepared certificate for the block; the signature is its seal."""
+
+    height: HeightField
+    round: RoundField
+    epoch: HeightField
+    signer: KeyField
+    signature: SignatureField
+    block_id: HashField
+
+
+class RoundChange(Record, frozen=True, tag=int(VoteKind.ROUND_CHANGE)):
+    """The signer wants ``round``, and says what it last prepared; the certificate proves that and is not signed."""
+
+    height: HeightField
+    round: RoundField
+    epoch: HeightField
+    signer: KeyField
+    signature: SignatureField
+    prepared: PreparedCertificate | None
+
+
+Message = Proposal | Prepare | Commit | RoundChange
+
+_prepare_codec = Codec(Prepare, MAX_VOTE_BYTES, "PREPARE")
+_commit_codec = Codec(Commit, MAX_VOTE_BYTES, "COMMIT")
+
+
+def max_round_change_bytes(validators: int) -> int:
+    """Longest ROUND-CHANGE that a set of ``validators`` members needs."""
+    return ROUND_CHANGE_BASE_BYTES + SEAL_BYTES * validators
+
+
+def max_proposal_bytes(validators: int) -> int:
+    """Longest PROPOSAL that a set of ``validators`` members needs."""
+    return block_codec.max_bytes + 4_096 + (ROUND_CHANGE_VOTE_BYTES + SEAL_BYTES) * validators
+
+
+_proposal_codec = Codec(Proposal, max_proposal_bytes(MAX_VALIDATORS), "PROPOSAL")
+_round_change_codec = Codec(RoundChange, max_round_change_bytes(MAX_VALIDATORS), "ROUND-CHANGE")
+
+
+def encode_message(message: Message) -> bytes:
+    """Canonical wire bytes of ``message``; the kind is its first field."""
+    return encode(message)
+
+
+def decode_message(data: bytes, validators: int = MAX_VALIDATORS) -> Message:
+    """The message that ``data`` encodes.
+
+    Args:
+        data: wire bytes.
+        validators: size of the validator set; the bounds of proposals and round changes grow with it.
+
+    Raises:
+        MalformedBytes: another shape, unknown kind, or longer than its kind's bound.
+        NonCanonicalBytes: not the canonical encoding.
+    """
+    # A message is an array of 7 or 8 fields (one byte) whose first is the kind (one byte).
+    kind = data[1] if len(data) > 1 else -1
+    if kind == VoteKind.PREPARE:
+        return _prepare_codec.decode(data)
+    if kind == VoteKind.COMMIT:
+        return _commit_codec.decode(data)
+    if kind == VoteKind.PROPOSAL:
+        _check_size(data, max_proposal_bytes(validators), "PROPOSAL")
+        return _proposal_codec.decode(data)
+    if kind == VoteKind.ROUND_CHANGE:
+        _check_size(data, max_round_change_bytes(validators), "ROUND-CHANGE")
+        return _round_change_codec.decode(data)
+    raise MalformedBytes("not a consensus message")
+
+
+def _check_size(data: bytes, bound: int, name: str) -> None:
+    if len(data) > bound:
+        raise MalformedBytes(f"{name}: {len(data)} bytes, at most {bound} allowed", code="oversized")
+
+
+def justification_hash(chain_id: bytes, justification: Justification) -> Hash32:
+    """What a PROPOSAL's signature covers of its justification; zeros for the empty one."""
+    if not justification.round_changes and not justification.prepares:
+        return ZERO_HASH
+    return digest(b"tidegate/justification", chain_id, encode(justification))
+
+
+def proposal_digest(
+    chain_id: bytes, epoch: int, height: int, round_: int, block_id: bytes, *, justification: Justification
+) -> Hash32:
+    """The 32 bytes signed by a PROPOSAL: block id and justification hash."""
+    payload = block_id + justification_hash(chain_id, justification)
+    return vote_digest(chain_id, epoch, VoteKind.PROPOSAL, height, round_, payload)
+
+
+def round_change_digest(
+    chain_id: bytes, epoch: int, height: int, round_: int, *, prepared_round: int | None, prepared_id: bytes | None
+) -> Hash32:
+    """The 32 bytes signed by a ROUND-CHANGE: prepared round and value."""
+    payload = encode((prepared_round, prepared_id))
+    return vote_digest(chain_id, epoch, VoteKind.ROUND_CHANGE, height, round_, payload)
