@@ -128,9 +128,10 @@ class Transaction:
         witness: what unlocks it.
         tx_id: hash of the body; the digest that signers sign.
         ref: ``tx_id ‖ witness hash``, 64 bytes.
+        signers: keys whose signatures verified; None until somebody has verified them.
     """
 
-    __slots__ = ("body", "ref", "tx_id", "wire", "witness")
+    __slots__ = ("body", "ref", "signers", "tx_id", "wire", "witness")
 
     def __init__(self, wire: bytes, body: Body, witness: Witness, tx_id: TxId, ref: TxRef) -> None:
         self.wire = wire
@@ -138,6 +139,7 @@ class Transaction:
         self.witness = witness
         self.tx_id = tx_id
         self.ref = ref
+        self.signers: frozenset[bytes] | None = None
 
     @classmethod
     def decode(cls, wire: bytes) -> Transaction:
