@@ -91,4 +91,3 @@ def genesis_block(genesis: Genesis, rules: Rules, base: StateReader) -> tuple[He
         checkpoint_root=ZERO_HASH,
     )
     return header, result
-

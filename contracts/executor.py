@@ -283,7 +283,9 @@ class BlockExecution(Directory):
         except Exception as error:
             # The same bug strikes every validator alike: refusing keeps the chain going, the log tells the operator.
             log.exception("contract_failed", contract=context.address, method=name)
-            raise Refusal("contract_failed", f"{context.address}.{name} failed; this is a bug of the contract") from error
+            raise Refusal(
+                "contract_failed", f"{context.address}.{name} failed; this is a bug of the contract"
+            ) from error
         self._forget_lookups()
         return b"" if result is None else encode(result)
 
@@ -441,4 +443,3 @@ class BlockExecution(Directory):
             spent=self._spent,
             calls_made=self._calls_made or bool(events),
         )
-

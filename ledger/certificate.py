@@ -61,7 +61,10 @@ class CommitCertificate(Record, frozen=True):
     block_id: Annotated[bytes, Meta(min_length=32, max_length=32)]
     seals: Annotated[
         tuple[
-            tuple[Annotated[bytes, Meta(min_length=33, max_length=33)], Annotated[bytes, Meta(min_length=65, max_length=65)]],
+            tuple[
+                Annotated[bytes, Meta(min_length=33, max_length=33)],
+                Annotated[bytes, Meta(min_length=65, max_length=65)],
+            ],
             ...,
         ],
         Meta(min_length=1, max_length=MAX_VALIDATORS),

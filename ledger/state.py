@@ -42,7 +42,9 @@ class StateReader(Protocol):
         """The value of a state key, or None."""
         ...
 
-    def iterate(self, prefix: bytes, *, start: bytes | None = None, limit: int | None = None) -> Iterator[tuple[bytes, bytes]]:
+    def iterate(
+        self, prefix: bytes, *, start: bytes | None = None, limit: int | None = None
+    ) -> Iterator[tuple[bytes, bytes]]:
         """(key, value) of the keys that begin with ``prefix``, in byte order, from ``start`` (inclusive)."""
         ...
 
@@ -120,9 +122,7 @@ class Overlay:
             count += 1
             yield key, value
 
-    def _merge(
-        self, changed: list[bytes], stored: Iterator[tuple[bytes, bytes]]
-    ) -> Iterator[tuple[bytes, bytes]]:
+    def _merge(self, changed: list[bytes], stored: Iterator[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes]]:
         position = 0
         for key, value in stored:
             while position < len(changed) and changed[position] < key:
