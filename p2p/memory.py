@@ -323,7 +323,10 @@ class MemoryTransport(Peering):
             self._link_down(link)
             if link.remote is not None:
                 link.remote.close("closed")
+            # Now, and again when a penalty that stands in the way has passed.
             self._net.reconcile()
+            if (penalty_s := self._penalties.remaining_s(link.peer)) > 0:
+                self._net.schedule(penalty_s, self._net.reconcile)
 
         self._net.schedule(0.0, down)
 
@@ -334,4 +337,3 @@ class MemoryTransport(Peering):
     def on_misbehaved(self, link: MemoryLink, error: PeerMisbehaved) -> None:
         """Something else arrived."""
         self._misbehaved(link, error)
-        self._net.schedule(self._penalties.remaining_s(link.peer), self._net.reconcile)
