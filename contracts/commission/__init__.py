@@ -1,0 +1,1 @@
+"""Commission settlement between insurers and sales platforms, as a contract (PROTOCOL.md 1)."""
