@@ -89,13 +89,16 @@ class GossipBounds:
     """Limits of the gossip. Sizes in bytes, times in seconds."""
 
     push_max_bytes: int = 64 << 10
-    """Larger items are announced and fetched: three useless copies of a vote are cheap, of a block they are not."""
-    item_max_bytes: int = (4 << 20) - 1024
-    """Largest item: it must fit a frame with its header."""
+    """Larger items are announced and fetched: useless copies of a small item are cheap, of a block they are not."""
+    item_max_bytes: int = (4 << 20) - 4096
+    """Largest item: it must fit a frame together with its header."""
     fan_out: int = 8
-    """Peers that one node relays an item to, chosen by item, so that different items take different ways."""
-    hops_max: int = 255
-    """Largest number of relays that an item's peer list names; it is cut to this."""
+    """Peers that one node pushes a BULK item to, chosen by item, so that different items take different ways.
+
+    The others are told its id at once. Votes go to all.
+    """
+    covered_max: int = 128
+    """Peers that a pushed item names as having it already (8 bytes each); more are not named."""
     seen_max: int = 200_000
     """Remembered item ids; the oldest are forgotten first. About 150 bytes each: 30 MB."""
     seen_age_s: float = 300.0
@@ -106,21 +109,26 @@ class GossipBounds:
     """The same, counted."""
     recent_age_s: float = 30.0
     """How long an accepted item is kept: a peer that connects later learns it by synchronising."""
-    offer_max_items: int = 512
-    """Ids offered to a peer that has just connected, the newest: 20 KB."""
+    lazy_s: float = 1.0
+    """How long after a push its id is told to peers not known to have it: mends lost frames and false claims."""
+    serves_per_peer: int = 2
+    """How often one peer is given one item that it asks for; more is ignored."""
     undecided_max_bytes: int = 32 << 20
     """Delivered items that wait for ``report``; at the limit the oldest counts as ignored."""
-    undecided_age_s: float = 60.0
-    """The same by age."""
+    undecided_max_items: int = 4096
+    """The same, counted."""
     fetching_max: int = 256
     """Items being fetched; further announcements are not remembered (another peer's will come, or synchronising)."""
-    fetching_max_bytes: int = 64 << 20
-    """Their announced sizes together."""
     fetches_per_peer: int = 64
     """Of these, items that one peer announced first: one peer cannot take all the places."""
     announcers_max: int = 8
     """Peers remembered per item being fetched, tried one after the other."""
     fetch_timeout_s: float = 3.0
     """After this the next announcer is asked: 4 MB at 1.4 MB/s."""
-    announcements_max: int = 1024
-    """Announcements in one message; more is misbehaviour."""
+    entries_max: int = 1024
+    """Ids in one announcement or fetch; more is misbehaviour. An offer to a new peer has at most as many."""
+
+    @property
+    def push_overhead_bytes(self) -> int:
+        """Bytes that a PUSH may have besides its item: topic, count, short peer ids."""
+        return 2 + 8 * self.covered_max
