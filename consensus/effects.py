@@ -26,9 +26,15 @@ class Persist(msgspec.Struct, frozen=True, gc=False):
 
 
 class Broadcast(msgspec.Struct, frozen=True, gc=False):
-    """Send to all other validators. Not back to us: step has already counted it."""
+    """Send to all other validators. Not back to us: step has already counted it.
+
+    Attributes:
+        message: to send.
+        repeat: said before, and not heard by all perhaps: gossip must not drop it as known.
+    """
 
     message: Message
+    repeat: bool = False
 
 
 class SendTo(msgspec.Struct, frozen=True, gc=False):
@@ -151,6 +157,8 @@ class ObserveReason(StrEnum):
 
     SIGNER_STATE_LOST = "signer_state_lost"
     SIGNER_STATE_ROLLED_BACK = "signer_state_rolled_back"
+    STORE_BEHIND_SIGNER = "store_behind_signer"
+    """The chain's store was rolled back, the signer's was not: we have signed at later heights."""
 
 
 class EnterObserve(msgspec.Struct, frozen=True, gc=False):

@@ -21,7 +21,10 @@ class VerifiedBlock(msgspec.Struct, frozen=True, gc=False):
 
 
 class VerifiedProposal(msgspec.Struct, frozen=True, gc=False):
-    """A proposal signed by its round's proposer, all signatures in its justification good; not yet justified."""
+    """A proposal signed by its round's proposer, with a consistent block.
+
+    Whether it is justified is for step to say; if it is by ``justification_flaw``, its inner signatures are good.
+    """
 
     message: Proposal
     block: VerifiedBlock
