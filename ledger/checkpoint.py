@@ -20,7 +20,7 @@ the next one is made:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from typing import Final
 
@@ -247,6 +247,22 @@ class _Group:
             self.records[version_key(group_prefix(self.number), self._height)] = roots
             self.root = root_of_hashes([roots[i : i + HASH_BYTES] for i in range(0, len(roots), HASH_BYTES)])
         return True
+
+
+def staged_leaves(reader: Reader) -> Iterator[bytes]:
+    """Leaves (64 bytes) of the whole present state: the newest buckets and every change since.
+
+    Raises:
+        StorageFault: a record is damaged.
+    """
+    for group in range(GROUPS):
+        changes: dict[bytes, bytes] = {}
+        for _, record in reader.iterate(changes_prefix(group)):
+            changes.update((entry[:HASH_BYTES], entry[HASH_BYTES:]) for entry in entries(record))
+        newest: dict[bytes, bytes] = {}
+        for key, record in reader.iterate(bucket_prefix(group * GROUP_BUCKETS)[:-1]):
+            newest[key[:-8]] = record
+        yield from apply_changes(b"".join(newest.values()), changes)
 
 
 def _load_progress(reader: Reader, interval: int, tip_height: int) -> tuple[int, Hash32, int]:

@@ -134,13 +134,13 @@ def test_deleting_everything_returns_to_the_empty_root():
 
 def test_last_checkpoint_can_be_proved_while_the_next_is_half_done():
     chain = Chain(4)
-    chain.commit({key: b"old" for key in KEYS})
+    chain.commit(dict.fromkeys(KEYS, b"old"))
     for _ in range(4):
         chain.commit({})
     while not chain.tree.run_slice(8):
         pass
     for _ in range(3):
-        chain.commit({key: b"new" for key in KEYS})
+        chain.commit(dict.fromkeys(KEYS, b"new"))
     _, announced = chain.commit({})
     for _ in range(200):
         chain.tree.run_slice(1)
@@ -182,7 +182,7 @@ def test_behind_says_when_slices_are_too_few():
 
 def made_proof():
     chain = Chain(2)
-    grow(chain, 4, lambda height: {key: b"v" for key in KEYS})
+    grow(chain, 4, lambda height: dict.fromkeys(KEYS, b"v"))
     _, found = chain.commit({})
     return chain, found, prove_state(chain.store, KEYS[3], 2)
 
