@@ -1,0 +1,360 @@
+"""Makes a whole local network: authority, issuer, and a home with keys of its own for every organisation.
+
+For development, the demo, the benchmark and tests. A real network is made by its members, each with
+``tidegate node init``: nobody holds another's keys.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import shutil
+import socket
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Literal
+
+from ledger.admission import AdmissionCertificate, sign_certificate
+from ledger.errors import InvalidConfig
+from ledger.genesis import (
+    SUITE,
+    AccountDoc,
+    AssetDoc,
+    CertificateDoc,
+    ContractDoc,
+    Genesis,
+    Parameters,
+    SupplyDoc,
+    certificate_doc,
+    chain_id_of,
+    format_genesis,
+)
+from ledger.keys import SigningKey, key_text
+from ledger.lock import check_name
+from node.atomic_file import write_atomic
+from node.config_text import NodeSettings
+from node.home import Home, NodeKeys
+from node.keyfile import write_key
+from node.layout import KEYS_MODE, HomeLayout
+from node.network_file import Network, NetworkNode, load_network, save_network
+
+__all__ = ["AccountPlan", "AssetPlan", "Network", "NetworkNode", "NetworkPlan", "create_network", "load_network"]
+
+HOST: Final = "127.0.0.1"
+CONTRACTS: Final = ("admission", "accounts", "assets", "commission")
+DAY_MS: Final = 24 * 3600 * 1000
+VALIDITY_MS: Final = 3_650 * DAY_MS
+MAX_NODES: Final = 128
+# Below the range from which systems take the ports of outgoing connections: those could take one before its node does.
+_PORTS: Final = range(15_000, 32_000)
+_NAMED: Final = re.compile(r"\{([^{}]+)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class AccountPlan:
+    """An account; in ``lock``, ``{NAME}`` stands for the member key of organisation NAME.
+
+    ``AccountPlan("B pending", "Platform B", "any(key({Platform B}),key({Insurer C}))")``
+    """
+
+    name: str
+    organisation: str
+    lock: str
+
+
+@dataclass(frozen=True, slots=True)
+class AssetPlan:
+    """A currency of the issuer; ``supply`` is (minor units, lock) of each first output, locks as in ``AccountPlan``."""
+
+    asset: str
+    supply: tuple[tuple[int, str], ...] = ()
+    scale: int = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkPlan:
+    """What ``create_network`` makes.
+
+    Attributes:
+        directory: where; it must be empty or not exist.
+        name: the chain's name.
+        validators: nodes in the first validator set.
+        observers: more nodes, of organisations of their own, that follow and submit.
+        organisations: names in order of the nodes; default names take the rest.
+        issuer: who issues the currencies; an organisation with a key and no node.
+        assets: currencies; None: CNY, with 10,000,000.00 in the hands of the second organisation (or the only one).
+        accounts: named accounts.
+        parameters: of the genesis file.
+        topology: ``mesh`` lists every node as a peer of every other; ``line`` only neighbours.
+        services: by organisation; None: the first one runs transaction and bookkeeping, the second settlement.
+        bookkeepers: by organisation, the node that books for its transaction service; default its own.
+        authority_keys: keys of the admission authority.
+        authority_threshold: how many of them must sign.
+        log_level: of every node.
+        passphrase: seals every key file, when given.
+        created_ms: time of the genesis block; None: now.
+    """
+
+    directory: Path
+    name: str = "business"
+    validators: int = 4
+    observers: int = 0
+    organisations: tuple[str, ...] = ()
+    issuer: str = "Issuer"
+    assets: tuple[AssetPlan, ...] | None = None
+    accounts: tuple[AccountPlan, ...] = ()
+    parameters: Parameters = field(default_factory=Parameters)
+    topology: Literal["mesh", "line"] = "mesh"
+    services: Mapping[str, Iterable[str]] | None = None
+    bookkeepers: Mapping[str, str] = field(default_factory=dict)
+    authority_keys: int = 1
+    authority_threshold: int = 1
+    log_level: str = "info"
+    passphrase: str | None = None
+    created_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Member:
+    name: str
+    organisation: str
+    keys: NodeKeys
+    port: int
+    validates: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Keyholders:
+    issuer: SigningKey
+    authority: tuple[SigningKey, ...]
+    authority_lock: str
+
+
+def default_organisation(index: int) -> str:
+    """Name of the organisation of node ``index`` when nobody names it: Platform B, Insurer C, Member D, and so on."""
+    letters = ""
+    number = index + 1
+    while number >= 0:
+        letters = chr(ord("A") + number % 26) + letters
+        number = number // 26 - 1
+    return f"{('Platform', 'Insurer')[index] if index < 2 else 'Member'} {letters}"
+
+
+def create_network(plan: NetworkPlan) -> Network:
+    """Makes the network's directory: ``network.json``, ``genesis.json``, ``authority/``, ``issuer/``, ``node0/``, ….
+
+    Raises:
+        InvalidConfig: the plan contradicts itself, the directory is in use, or a socket path would be too long.
+        InvalidGenesis, InvalidLock: a name, lock or parameter that no genesis may have.
+    """
+    directory = Path(plan.directory).expanduser().absolute()
+    organisations = _organisations(plan)
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise InvalidConfig(f"{directory} is not empty; a network needs a directory of its own", code="file_exists")
+    ports = free_ports(len(organisations))
+    members = tuple(
+        _Member(f"node{index}", organisation, NodeKeys.generate(), ports[index], index < plan.validators)
+        for index, organisation in enumerate(organisations)
+    )
+    keyholders = _keyholders(plan)
+    genesis = _genesis(plan, members, keyholders)
+    made_here = not directory.exists()
+    try:
+        network = _write(plan, directory, genesis, members, keyholders)
+    except BaseException:
+        if made_here:
+            shutil.rmtree(directory, ignore_errors=True)
+        raise
+    return network
+
+
+def free_ports(count: int) -> list[int]:
+    """``count`` distinct loopback TCP ports that nobody listens on now.
+
+    Raises:
+        InvalidConfig: none found in many tries.
+    """
+    found: list[int] = []
+    for _ in range(200 + 20 * count):
+        if len(found) == count:
+            return found
+        port = secrets.choice(_PORTS)
+        with socket.socket() as probe:
+            try:
+                probe.bind((HOST, port))
+            except OSError:
+                continue
+        if port not in found:
+            found.append(port)
+    raise InvalidConfig(f"no {count} free ports on {HOST}", code="ports_exhausted")
+
+
+def _organisations(plan: NetworkPlan) -> tuple[str, ...]:
+    count = plan.validators + plan.observers
+    if plan.validators < 1 or plan.observers < 0 or count > MAX_NODES:
+        raise InvalidConfig(f"a network has at least one validator and at most {MAX_NODES} nodes", code="plan_invalid")
+    if len(plan.organisations) > count:
+        raise InvalidConfig(f"{len(plan.organisations)} organisations for {count} nodes", code="plan_invalid")
+    rest = range(len(plan.organisations), count)
+    names = (*plan.organisations, *(default_organisation(index) for index in rest))
+    everybody = (*names, plan.issuer)
+    for name in everybody:
+        if "{" in check_name(name, "organisation") or "}" in name or everybody.count(name) > 1:
+            raise InvalidConfig(f"organisation {name!r}: names are distinct and without braces", code="plan_invalid")
+    for name in (*(plan.services or ()), *plan.bookkeepers):
+        if name not in names:
+            raise InvalidConfig(f"services of {name!r}, which has no node", code="plan_invalid")
+    return names
+
+
+def _keyholders(plan: NetworkPlan) -> _Keyholders:
+    if not 1 <= plan.authority_threshold <= plan.authority_keys <= 16:
+        raise InvalidConfig("an authority has 1 to 16 keys, and a threshold of at most as many", code="plan_invalid")
+    keys = tuple(SigningKey.generate() for _ in range(plan.authority_keys))
+    locks = [f"key({key_text(key.public)})" for key in keys]
+    lock = locks[0] if len(locks) == 1 else f"threshold({plan.authority_threshold},{','.join(locks)})"
+    return _Keyholders(SigningKey.generate(), keys, lock)
+
+
+def _genesis(plan: NetworkPlan, members: tuple[_Member, ...], keyholders: _Keyholders) -> Genesis:
+    created_ms = int(time.time() * 1000) if plan.created_ms is None else plan.created_ms
+    salt = secrets.token_hex(16)
+    chain_id = chain_id_of(plan.name, created_ms, salt, keyholders.authority_lock)
+    key_of = {member.organisation: key_text(member.keys.member.public) for member in members}
+    key_of[plan.issuer] = key_text(keyholders.issuer.public)
+
+    def lock(text: str) -> str:
+        return _NAMED.sub(lambda found: _named(key_of, found[1]), text)
+
+    admitted: list[tuple[bytes, bytes, str, tuple[str, ...]]] = []
+    for member in members:
+        role = "validator" if member.validates else "observer"
+        keys = member.keys
+        admitted.append((keys.validator.public, keys.transport.public_key, member.organisation, (role,)))
+        admitted.append((keys.member.public, b"", member.organisation, ("member", "service")))
+    admitted.append((keyholders.issuer.public, b"", plan.issuer, ("member",)))
+    not_before, not_after = max(0, created_ms - DAY_MS), created_ms + VALIDITY_MS
+    certificates: list[CertificateDoc] = []
+    for serial, (key, transport, organisation, roles) in enumerate(admitted, 1):
+        certificate = AdmissionCertificate(chain_id, serial, key, transport, organisation, roles, not_before, not_after)
+        certificates.append(certificate_doc(sign_certificate(certificate, keyholders.authority)))
+    return Genesis(
+        name=plan.name,
+        created_ms=created_ms,
+        salt=salt,
+        suite=SUITE,
+        authority=keyholders.authority_lock,
+        validators=tuple(key_text(member.keys.validator.public) for member in members if member.validates),
+        certificates=tuple(certificates),
+        assets=tuple(
+            AssetDoc(
+                asset=asset.asset,
+                issuers=(key_of[plan.issuer],),
+                scale=asset.scale,
+                supply=tuple(SupplyDoc(amount=amount, lock=lock(text)) for amount, text in asset.supply),
+            )
+            for asset in _assets(plan, members)
+        ),
+        accounts=tuple(
+            AccountDoc(name=account.name, organisation=account.organisation, lock=lock(account.lock))
+            for account in plan.accounts
+        ),
+        contracts=tuple(ContractDoc(address=kind, kind=kind) for kind in CONTRACTS),
+        parameters=plan.parameters,
+    )
+
+
+def _named(key_of: Mapping[str, str], organisation: str) -> str:
+    if organisation not in key_of:
+        raise InvalidConfig(
+            f"a lock names {organisation!r}; the organisations are {', '.join(key_of)}", code="plan_invalid"
+        )
+    return key_of[organisation]
+
+
+def _assets(plan: NetworkPlan, members: tuple[_Member, ...]) -> tuple[AssetPlan, ...]:
+    if plan.assets is not None:
+        return plan.assets
+    payer = members[min(1, len(members) - 1)].organisation
+    return (AssetPlan("CNY", ((10_000_000_00, f"key({{{payer}}})"),)),)
+
+
+def _services(plan: NetworkPlan, member: _Member, index: int) -> frozenset[str]:
+    if plan.services is not None:
+        return frozenset(plan.services.get(member.organisation, ()))
+    return (frozenset({"transaction", "bookkeeping"}), frozenset({"settlement"}))[index] if index < 2 else frozenset()
+
+
+def _peers(plan: NetworkPlan, members: tuple[_Member, ...], index: int) -> tuple[str, ...]:
+    return tuple(
+        f"{member.keys.transport.peer_id}@{HOST}:{member.port}"
+        for other, member in enumerate(members)
+        if other != index and (plan.topology == "mesh" or abs(other - index) == 1)
+    )
+
+
+def _write(
+    plan: NetworkPlan,
+    directory: Path,
+    genesis: Genesis,
+    members: tuple[_Member, ...],
+    keyholders: _Keyholders,
+) -> Network:
+    data = format_genesis(genesis)
+    nodes: list[NetworkNode] = []
+    for index, member in enumerate(members):
+        settings = NodeSettings(
+            name=member.name,
+            organisation=member.organisation,
+            listen_host=HOST,
+            listen_port=member.port,
+            peers=_peers(plan, members, index),
+            services=_services(plan, member, index),
+            bookkeeper=plan.bookkeepers.get(member.organisation),
+            log_level=plan.log_level,
+        )
+        layout = Home.create(
+            directory / member.name, settings, genesis=data, keys=member.keys, passphrase=plan.passphrase
+        )
+        nodes.append(_described(member, layout))
+    suffixes = (
+        [""] if len(keyholders.authority) == 1 else [f"-{number}" for number in range(1, len(keyholders.authority) + 1)]
+    )
+    for suffix, key in zip(suffixes, keyholders.authority, strict=True):
+        _write_own_key(directory / "authority", f"authority{suffix}", "authority", key, plan.passphrase)
+    _write_own_key(directory / "issuer", "issuer", "issuer", keyholders.issuer, plan.passphrase)
+    write_atomic(directory / "genesis.json", data)
+    network = Network(
+        directory=directory,
+        name=genesis.name,
+        chain_id=genesis.chain_id,
+        nodes=tuple(nodes),
+        issuer=plan.issuer,
+        issuer_key=key_text(keyholders.issuer.public),
+        authority=keyholders.authority_lock,
+    )
+    save_network(network)
+    return network
+
+
+def _described(member: _Member, layout: HomeLayout) -> NetworkNode:
+    return NetworkNode(
+        name=member.name,
+        organisation=member.organisation,
+        home=layout.path,
+        socket=layout.socket(),
+        host=HOST,
+        port=member.port,
+        peer_id=member.keys.transport.peer_id,
+        validator=key_text(member.keys.validator.public),
+        member=key_text(member.keys.member.public),
+        validates=member.validates,
+    )
+
+
+def _write_own_key(directory: Path, name: str, kind: str, key: SigningKey, passphrase: str | None) -> None:
+    keys = directory / "keys"
+    keys.mkdir(mode=KEYS_MODE, parents=True, exist_ok=True)
+    write_key(keys / f"{name}.key", kind, key.seed, passphrase=passphrase)
