@@ -1,0 +1,67 @@
+"""The root of the ``tidegate`` command. Subcommands are imported when they are chosen, so that help comes at once."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Final
+
+import click
+
+COMMANDS: Final = {
+    "demo": "Watch two companies settle commissions on a local network.",
+    "devnet": "Make and run a whole local network.",
+    "node": "Make and run one node.",
+    "key": "Make and show keys.",
+    "tx": "Send transactions and see what became of them.",
+    "utxo": "List unspent outputs.",
+    "block": "Look at blocks.",
+    "commission": "Agreements, bookings and settlements.",
+}
+"""Subcommands in the order of the help; each is ``command`` in the module of its name."""
+VERSION: Final = "0.1.0"
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands by name and imports one only to run it."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names, in the order of the help."""
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name, imported now; None when there is none."""
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        try:
+            command = importlib.import_module(f"node.cli.{cmd_name}").command
+        except ModuleNotFoundError as error:
+            raise click.ClickException(
+                f"`tidegate {cmd_name}` needs {error.name}, which is not installed here: it is part of the daemon "
+                "(see README.md), not of the SDK"
+            ) from error
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Writes the list of commands from the table above, without importing any."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Every command takes --json. Exit codes are listed in docs/operator.md.",
+)
+@click.version_option(VERSION, prog_name="tidegate")
+def root() -> None:
+    """Tidegate, a permissioned ledger for companies that settle with each other.
+
+    \b
+    tidegate demo                          see it work
+    tidegate devnet init && tidegate devnet up
+    tidegate node status --home devnet/node0
+    """  # noqa: D301 - click's mark against rewrapping is a backslash
