@@ -166,7 +166,9 @@ class CheckpointTree:
     # --- the work -------------------------------------------------------------------------------------------------
 
     def run_slice(self, max_buckets: int = 8) -> bool:
-        """Works on at most ``max_buckets`` changed buckets, or opens or closes one group.
+        """Works on at most ``max_buckets`` changed buckets, or reads the changes of as many blocks.
+
+        A changed bucket takes about 40 µs with 10 records in it, and 2 µs more for each further one.
 
         Returns:
             True when there is nothing to do until more blocks are committed.
@@ -206,7 +208,7 @@ class CheckpointTree:
 class _Group:
     """The work on one group for one checkpoint: every bucket in it that changed since the last."""
 
-    __slots__ = ("_changes", "_height", "_reader", "_roots", "_todo", "number", "records", "root")
+    __slots__ = ("_changes", "_height", "_next", "_reader", "_roots", "_todo", "number", "records", "root")
 
     def __init__(self, reader: Reader, number: int, height: int) -> None:
         self.number = number
@@ -216,14 +218,28 @@ class _Group:
         self._reader = reader
         self._height = height
         self._changes: dict[int, dict[bytes, bytes]] = {}
-        for key, record in reader.iterate(changes_prefix(number)):
-            if int.from_bytes(key[-8:], "big") > height:
+        self._next: bytes | None = changes_key(number, 0)
+        self._todo: list[int] = []
+        self._roots = bytearray()
+
+    def _gather(self, max_records: int) -> None:
+        """Reads the changes of up to that many blocks; about 40 in each at 10,000 changes a block."""
+        start, found = self._next, 0
+        for key, record in self._reader.iterate(changes_prefix(self.number), start=start, limit=max_records):
+            height = int.from_bytes(key[-8:], "big")
+            if height > self._height:
                 break
             for entry in entries(record):
                 self._changes.setdefault(entry[1], {})[entry[:HASH_BYTES]] = entry[HASH_BYTES:]
             self.records[key] = None
+            self._next = changes_key(self.number, height + 1)
+            found += 1
+        if found == max_records:
+            return
+        self._next = None
         self._todo = sorted(self._changes, reverse=True)
-        self._roots = bytearray(self._replace(group_prefix(number)) or _EMPTY_GROUP) if self._changes else bytearray()
+        if self._todo:
+            self._roots = bytearray(self._replace(group_prefix(self.number)) or _EMPTY_GROUP)
 
     def _replace(self, prefix: bytes) -> bytes:
         """The newest version, which stays for proofs; those before it are deleted."""
@@ -234,6 +250,9 @@ class _Group:
 
     def run(self, max_buckets: int) -> bool:
         """Recomputes up to that many buckets; True when the group is done."""
+        if self._next is not None:
+            self._gather(max_buckets)
+            return False
         for _ in range(min(max_buckets, len(self._todo))):
             low = self._todo.pop()
             prefix = bucket_prefix(self.number * GROUP_BUCKETS + low)

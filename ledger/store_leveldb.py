@@ -90,13 +90,12 @@ class _LevelReader:
                 high, with_high = start, True
         if (high is not None and low > high) or limit == 0:
             return iter(())
-        try:
-            records = self._iterator(
-                start=low, stop=high, include_stop=with_high, reverse=reverse, verify_checksums=True
-            )
-        except (plyvel.Error, RuntimeError) as error:
-            raise _closed_or(error, "iterate") from error
-        return _checked(records, limit)
+        # plyvel 1.5.1 loses the only key of a range when it walks backwards and that key is the range's start, so the
+        # lower end is found here instead.
+        records = _begin(
+            self._iterator, start=None if reverse else low, stop=high, include_stop=with_high, reverse=reverse
+        )
+        return _checked(records, limit, low if reverse else b"")
 
 
 def _read_fault(error: Exception, key: bytes) -> Exception:
@@ -106,13 +105,22 @@ def _read_fault(error: Exception, key: bytes) -> Exception:
     return fault
 
 
-def _checked(records: Any, limit: int | None) -> Iterator[tuple[bytes, bytes]]:
+def _begin(iterator: Any, **bounds: Any) -> Any:
+    try:
+        return iterator(verify_checksums=True, **bounds)
+    except (plyvel.Error, RuntimeError) as error:
+        raise _closed_or(error, "iterate") from error
+
+
+def _checked(records: Any, limit: int | None, low: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
     left = -1 if limit is None else limit
     key = b""
     try:
         # `with` frees LevelDB's iterator as soon as the caller stops: it pins memory and files.
         with records:
             for key, record in records:
+                if key < low:
+                    return
                 if crc32(record, crc32(key)) != _RESIDUE:
                     raise _damaged(key)
                 yield key, record[:-_CHECKSUM_BYTES]
@@ -236,7 +244,7 @@ def _open(path: str, *, create: bool) -> Any:
             compression=None,  # keys, hashes and signatures do not shrink
         )
     except (plyvel.Error, OSError) as error:
-        if "lock" in str(error).lower():
+        if "IO error: lock " in str(error):
             raise HomeLocked(f"another process uses the store {path}", path=path) from error
         raise StorageFault(f"cannot open the store {path}: {error}", path=path) from error
 
@@ -251,7 +259,7 @@ def _last_number(handle: Any) -> int:
     Raises:
         StorageFault: ``data["lost"]`` batches before it are missing.
     """
-    records = handle.iterator(prefix=_NUMBER_PREFIX, verify_checksums=True)
+    records = _begin(handle.iterator, prefix=_NUMBER_PREFIX)
     numbers = {int.from_bytes(value, "big") for _, value in _checked(records, None)}
     last = max(numbers, default=0)
     lost = min(last, NUMBERED_BATCHES) - sum(1 for number in numbers if number > last - NUMBERED_BATCHES)
