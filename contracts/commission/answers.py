@@ -216,7 +216,7 @@ class BookingView(Record, frozen=True):
         request: number of the request that it is or was in, 0 when none.
         booked_ms: block time of the booking.
         window_ends_ms: last block time at which it may be cancelled or corrected.
-        cancelled_by: transaction that cancelled or corrected it, or nothing.
+        cancellation: the record of the transaction that cancelled or corrected it, or None.
         clawback_outpoint: of the clawback that cancelling created, or nothing.
     """
 
@@ -235,7 +235,7 @@ class BookingView(Record, frozen=True):
     request: Count
     booked_ms: Time
     window_ends_ms: Time
-    cancelled_by: Annotated[bytes, Meta(max_length=32)]
+    cancellation: CommissionRecord | None
     clawback_outpoint: Annotated[bytes, Meta(max_length=36)]
 
 
