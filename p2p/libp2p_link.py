@@ -20,7 +20,7 @@ from libp2p.utils import encode_varint_prefixed
 from ledger.errors import PeerMisbehaved
 from p2p.framing import Control, FrameDecoder, Lane
 from p2p.libp2p_patches import bound_windows
-from p2p.peering import REASON_SLOW, Link
+from p2p.peering import Link
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -36,6 +36,7 @@ _log = structlog.get_logger(__name__)
 PING_PROTOCOL: Final = TProtocol("/ipfs/ping/1.0.0")
 IDENTIFY_PROTOCOL: Final = TProtocol("/ipfs/id/1.0.0")
 _PING_BYTES: Final = 32
+_PROTOCOL_NAME_MAX_BYTES: Final = 1024
 _LANE_NAMES: Final = {Lane.VOTE: "vote", Lane.BULK: "bulk", Lane.REQUEST: "request"}
 
 REASON_SILENT: Final = "silent_peer"
@@ -43,6 +44,7 @@ REASON_HANDSHAKE: Final = "handshake_timeout"
 REASON_CLOSED: Final = "closed"
 REASON_FAILED: Final = "connection_failed"
 REASON_UNWANTED: Final = "unwanted"
+REASON_OVERLAY_DIED: Final = "overlay_died"
 
 
 def lane_protocol(network: str, lane: Lane) -> TProtocol:
@@ -119,7 +121,8 @@ class Libp2pLink(Link):
         except Exception as error:  # noqa: BLE001 - tasks that failed while they were being cancelled
             _log.debug("link_failed", peer=self.peer, error=type(error).__name__)
         finally:
-            self.close(REASON_CLOSED)
+            # Without a reason yet, we are being cancelled together with the overlay.
+            self.close(REASON_OVERLAY_DIED)
             self._wire.abort()
             self.settled.set()
             self.ended.set()
@@ -161,7 +164,7 @@ class Libp2pLink(Link):
     async def _open_lane(self, lane: Lane) -> None:
         stream = await self._muxer.open_stream()
         protocol = lane_protocol(self._owner.network, lane)
-        await MultiselectClient().select_one_of([protocol], MultiselectCommunicator(stream))
+        await MultiselectClient().select_one_of([protocol], MultiselectCommunicator(_Negotiation(stream)))
         self._streams[lane] = stream
 
     def _become_ready(self) -> bool:
@@ -202,7 +205,8 @@ class Libp2pLink(Link):
     def _took(self, kind: int, payload: bytes) -> bool:
         """Handle what concerns the connection itself; False for requests and answers."""
         if kind == Control.PING:
-            self.outboxes[Lane.REQUEST].push(Control.PONG, payload)
+            if not self.outboxes[Lane.REQUEST].push(Control.PONG, payload):
+                self._owner.on_slow(self, Lane.REQUEST)
         elif kind == Control.READY:
             if self.is_ready or not self.dialled:
                 raise PeerMisbehaved("READY comes once, from the accepting side", code="frame_unexpected")
@@ -272,7 +276,7 @@ class Libp2pLink(Link):
             lanes = {} if self.dialled else {lane_protocol(self._owner.network, lane): lane for lane in Lane}
             offered = dict.fromkeys([*lanes, PING_PROTOCOL, IDENTIFY_PROTOCOL])
             with trio.fail_after(self._bounds.stream_timeout_s):
-                protocol, _ = await Multiselect(offered).negotiate(MultiselectCommunicator(stream))
+                protocol, _ = await Multiselect(offered).negotiate(MultiselectCommunicator(_Negotiation(stream)))
             if protocol == PING_PROTOCOL:
                 await _echo(stream)
             elif protocol == IDENTIFY_PROTOCOL:
@@ -309,6 +313,23 @@ class Libp2pLink(Link):
         self._owner.on_misbehaved(self, PeerMisbehaved("sent beyond the window", code="window_exceeded"))
 
 
+class _Negotiation:
+    """A stream while its protocol is negotiated: a protocol name is short, whatever length the peer announces."""
+
+    def __init__(self, stream: YamuxStream) -> None:
+        self._stream = stream
+
+    async def read(self, n: int) -> bytes:
+        """Read up to ``n`` bytes."""
+        if n > _PROTOCOL_NAME_MAX_BYTES:
+            raise PeerMisbehaved("a protocol name is too long", code="protocol_name_too_long")
+        return bytes(await self._stream.read(n))
+
+    async def write(self, data: bytes) -> None:
+        """Write all."""
+        await self._stream.write(data)
+
+
 async def _echo(stream: YamuxStream) -> None:
     """Serve ping: 32 bytes back for every 32 bytes; ends when the stream does."""
     pending = b""
@@ -317,16 +338,3 @@ async def _echo(stream: YamuxStream) -> None:
         if len(pending) == _PING_BYTES:
             await stream.write(pending)
             pending = b""
-
-
-__all__ = [
-    "REASON_CLOSED",
-    "REASON_FAILED",
-    "REASON_HANDSHAKE",
-    "REASON_SILENT",
-    "REASON_SLOW",
-    "REASON_UNWANTED",
-    "Libp2pLink",
-    "LinkOwner",
-    "lane_protocol",
-]

@@ -13,7 +13,7 @@ import structlog
 
 from ledger.errors import LocalMisuse, TransportFailed
 from p2p.libp2p_host import Overlay
-from p2p.libp2p_link import Libp2pLink
+from p2p.libp2p_link import REASON_OVERLAY_DIED, Libp2pLink
 from p2p.libp2p_patches import prepare_library
 from p2p.peering import REASON_SLOW, REASON_STOPPED, Peering
 from p2p.trio_guest import run_in_trio
@@ -192,7 +192,7 @@ class Libp2pTransport(Peering):
         finally:
             self._overlay = None
             for link in list(self._links.values()):
-                link.close(REASON_STOPPED if self._stopping else "overlay_died")
+                link.close(REASON_STOPPED if self._stopping else REASON_OVERLAY_DIED)
                 self._link_down(link)
 
     async def _overlay_main(self) -> None:

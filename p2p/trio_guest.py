@@ -134,6 +134,10 @@ async def _contained(
             await job()
     except Exception as caught:  # noqa: BLE001 - carried to the caller of run_in_trio
         error = caught
+    except BaseException:
+        # Cancelled from above, not through our scope: the whole run is ending.
+        error = TransportFailed("trio ended under a running overlay")
+        raise
     finally:
         if not outcome.done():
             outcome.set_result(error)
