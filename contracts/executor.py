@@ -111,12 +111,18 @@ def verify_signatures(
 class BlockExecution(Directory):
     """One block being executed. ``add`` transactions in order, then ``finish``.
 
+    Args:
+        rules: of the chain.
+        base: state before the block.
+        block: the block.
+        sweep: drop live ids that have expired; off only for executions that are thrown away.
+
     Attributes:
         block: the block.
         overlay: its changes so far.
     """
 
-    def __init__(self, rules: Rules, base: StateReader, block: BlockInfo) -> None:
+    def __init__(self, rules: Rules, base: StateReader, block: BlockInfo, *, sweep: bool = True) -> None:
         self._rules = rules
         self.block = block
         self.overlay = Overlay(base)
@@ -130,7 +136,8 @@ class BlockExecution(Directory):
         self._created: dict[bytes, str] = {}
         self._spent: dict[bytes, str] = {}
         self._calls_made = False
-        self._drop_expired_ids()
+        if sweep:
+            self._drop_expired_ids()
 
     # --- what contracts may ask ------------------------------------------------------------------------------
 
@@ -181,7 +188,8 @@ class BlockExecution(Directory):
         mark = overlay.mark()
         refusal: Refusal | None = None
         try:
-            receipt = self._apply(transaction, signers, inputs)
+            receipt = self._evaluate(transaction, signers, inputs)
+            self._move(transaction, inputs)
         except Refusal as error:
             overlay.undo(mark)
             self._forget_lookups()
@@ -191,6 +199,23 @@ class BlockExecution(Directory):
         self._receipts.append(data)
         self._receipt_bytes += len(data)
         return refusal
+
+    def check(self, transaction: Transaction) -> None:
+        """Tries one transaction on the state as it is, and leaves no trace: what a mempool does before it admits.
+
+        Raises:
+            InvalidTransaction: it must not be in this block, or (``Refusal``) would only get a refused receipt.
+        """
+        self._check_admissible(transaction)
+        signers = verify_signatures(transaction)
+        inputs = self._resolve_inputs(transaction)
+        mark = self.overlay.mark()
+        try:
+            self._evaluate(transaction, signers, inputs)
+        finally:
+            self.overlay.undo(mark)
+            if transaction.body.calls:
+                self._forget_lookups()
 
     def _check_admissible(self, transaction: Transaction) -> bytes:
         body = transaction.body
@@ -224,7 +249,7 @@ class BlockExecution(Directory):
             found.append(_decode_output(data))
         return tuple(found)
 
-    def _apply(self, transaction: Transaction, signers: frozenset[bytes], inputs: tuple[Output, ...]) -> Receipt:
+    def _evaluate(self, transaction: Transaction, signers: frozenset[bytes], inputs: tuple[Output, ...]) -> Receipt:
         body = transaction.body
         if body.sender not in signers:
             raise Refusal(codes.SENDER_SIGNATURE_MISSING, "the sender's own signature is missing")
@@ -261,7 +286,6 @@ class BlockExecution(Directory):
             self._calls_made = True
         self._check_balance(inputs, body.outputs, issued, destroyed)
         self._check_locks(transaction, signers, inputs, used_keys, approvals)
-        self._move(transaction, inputs)
         return receipt
 
     def _call(self, context: CallContext, name: str, arguments: bytes) -> bytes:

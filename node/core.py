@@ -1,0 +1,169 @@
+"""A node without its surroundings: chain, mempool, consensus, gossip and sync over any store and any transport.
+
+``node.app`` puts a home, RPC and services around it; tests put a memory store and the in-memory overlay.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Final
+
+import structlog
+
+from consensus.effects import ObserveReason
+from consensus.records import record_codec
+from consensus.state import Observing, State, restore
+from consensus.timing import Parameters
+from ledger.genesis import Genesis
+from ledger.keys import SigningKey
+from ledger.store import Store
+from node.chain import Chain, Committed
+from node.driver import Driver, DurableLog, monotonic_ms
+from node.fetch import Fetcher
+from node.intake import Intake
+from node.local import LocalGateway
+from node.membership import Membership
+from node.mempool import Mempool, MempoolLimits
+from node.peers import Peers, ServiceCall
+from node.sync import Synchroniser
+from p2p.gossip import Gossip
+from p2p.transport import PeerAddress, Transport
+
+log = structlog.get_logger(__name__)
+
+HOUSEKEEPING_S: Final = 1.0
+CHECKPOINT_PAUSE_S: Final = 0.005
+
+
+class NodeCore:
+    """See the module. Build it inside a running loop.
+
+    Args:
+        genesis: checked genesis.
+        store: of the chain; closed by ``stop``.
+        key: this node's validator key.
+        transport: the overlay, not started yet.
+        addresses: whom to keep connected; they may connect whatever our state says.
+        limits: of the mempool.
+        open_signer_log: opens the signer log; called only when ``key`` is a validator's.
+        answer_service: answers service calls of other nodes.
+
+    Raises:
+        InvalidGenesis, StorageFault: see ``node.chain.Chain``.
+    """
+
+    def __init__(
+        self,
+        genesis: Genesis,
+        store: Store,
+        key: SigningKey,
+        transport: Transport,
+        *,
+        addresses: Iterable[PeerAddress],
+        limits: MempoolLimits,
+        open_signer_log: Callable[[], tuple[DurableLog | None, list[bytes], bool]],
+        answer_service: ServiceCall,
+    ) -> None:
+        self.key = key
+        self.transport = transport
+        self._addresses = tuple(addresses)
+        self.chain = Chain(genesis, store)
+        self.mempool = Mempool(
+            self.chain.rules,
+            self.chain.store.state,
+            limits,
+            on_dropped=lambda tx_id, code: self.gateway.on_dropped(tx_id, code),
+        )
+        self.mempool.start_height(self.chain.next_block())
+        self.membership = Membership(self.chain.rules, [address.peer_id for address in self._addresses])
+        self.membership.refresh(self.chain.store.state, self.chain.tip.header.time_ms)
+        self.intake = Intake(self.chain, self.mempool, monotonic_ms, lambda: self.driver.on_waiting())
+        self.gateway = LocalGateway(self.chain, self.mempool, self.intake)
+        self.fetcher = Fetcher(self.mempool)
+        self.synchroniser = Synchroniser(self.chain, self.fetcher)
+        self.gossip = Gossip(transport, call_later=asyncio.get_running_loop().call_later)
+        self.peers = Peers(
+            transport,
+            self.gossip,
+            chain=self.chain,
+            membership=self.membership,
+            intake=self.intake,
+            fetcher=self.fetcher,
+            synchroniser=self.synchroniser,
+        )
+        self.signer_log: DurableLog | None = None
+        state = self._consensus_state(open_signer_log)
+        self.driver = Driver(
+            self.chain, self.mempool, state, self.signer_log, self.fetcher, self.peers, self._on_committed
+        )
+        self.intake.attach(self.gossip)
+        self.fetcher.attach(self.peers)
+        self.synchroniser.attach(self.driver, self.peers)
+        self.peers.attach(self.driver, answer_service)
+
+    def _consensus_state(self, open_signer_log: Callable[[], tuple[DurableLog | None, list[bytes], bool]]) -> State:
+        chain_id, sign = self.chain.chain_id, self.key.sign
+        parameters = _consensus_parameters(self.chain.genesis)
+        if self.key.public not in self.chain.validators:
+            return restore((), chain_id, None, sign, parameters)
+        self.signer_log, data, created = open_signer_log()
+        lost = self.signer_log is None or (created and self.chain.tip.height > 0)
+        observing = Observing(ObserveReason.SIGNER_STATE_LOST) if lost else None
+        if lost:
+            log.error("signer_state_lost", height=self.chain.tip.height)
+        records = [record_codec.decode(record) for record in data]
+        return restore(records, chain_id, self.key.public, sign, parameters, observing=observing)
+
+    async def _on_committed(self, committed: Committed) -> None:
+        header = committed.candidate.block.header
+        self.fetcher.forget()
+        self.membership.time_ms = header.time_ms
+        self.gateway.on_committed(committed)
+        self.peers.announce(committed, made_here=header.proposer == self.key.public)
+
+    async def start(self) -> None:
+        """Opens the overlay to the admitted peers."""
+        self.transport.set_allowed(self.membership.allowed)
+        self.transport.set_addresses(self._addresses)
+        await self.transport.start(self.peers)
+
+    def spawn(self, group: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
+        """Starts the node's tasks; cancel them to end it, then ``stop``."""
+        return [
+            group.create_task(self.driver.run(), name="driver"),
+            group.create_task(self.intake.run(), name="intake"),
+            group.create_task(self.synchroniser.run(), name="sync"),
+            group.create_task(self._housekeeping(), name="housekeeping"),
+            group.create_task(self._checkpoints(), name="checkpoints"),
+            group.create_task(self.transport.wait_failed(), name="transport"),
+        ]
+
+    async def stop(self) -> None:
+        """Closes overlay and store; the tasks have ended."""
+        await self.transport.stop()
+        self.chain.close()
+
+    async def _housekeeping(self) -> None:
+        """Says again what may have been missed: waiting transactions and our height."""
+        while True:
+            await asyncio.sleep(HOUSEKEEPING_S)
+            self.intake.republish()
+            self.peers.send_status()
+
+    async def _checkpoints(self) -> None:
+        """Works on the next checkpoint between other things."""
+        while True:
+            done = self.chain.checkpoints.run_slice()
+            await asyncio.sleep(HOUSEKEEPING_S if done else CHECKPOINT_PAUSE_S)
+
+
+def _consensus_parameters(genesis: Genesis) -> Parameters:
+    parameters = genesis.parameters
+    return Parameters(
+        base_timeout_ms=parameters.base_timeout_ms,
+        max_timeout_ms=parameters.max_timeout_ms,
+        empty_block_ms=parameters.empty_block_ms,
+        package_wait_ms=parameters.package_ms,
+        max_ahead_ms=parameters.clock_tolerance_ms,
+    )

@@ -1,0 +1,495 @@
+"""Drives consensus: feeds the state machine with what happened, performs what it orders.
+
+One task takes inputs in order, steps, makes all Persist effects of the turn durable with one sync in a worker thread,
+then performs the rest in order (DESIGN.md 3). Building, checking and fetching run as tasks of their own and answer with
+inputs; they end with their height.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, Protocol
+
+import structlog
+
+from consensus import effects as fx
+from consensus import inputs as on
+from consensus.machine import step
+from consensus.messages import Proposal, decode_message, encode_message
+from consensus.records import SignerRecord, record_codec
+from consensus.state import State, live_records
+from consensus.verified import VerifiedBlock
+from consensus.verify import authenticate, verify_block, verify_message
+from ledger.block import block_codec, split_refs
+from ledger.certificate import CommitCertificate
+from ledger.errors import BrokenInvariant, InvalidBlock, InvalidInput, NotFound, RemoteFault
+from ledger.keys import SignatureCache, key_text
+from ledger.transaction import Transaction
+from ledger.types import Height, PublicKey, TxId
+from node.chain import Candidate, Chain, Committed
+from node.fetch import Fetcher
+from node.mempool import Mempool
+
+log = structlog.get_logger(__name__)
+
+MAX_INPUTS: Final = 10_000
+"""Inputs that wait for the next turn; beyond it messages are dropped (they are repeated by their senders)."""
+MAX_PROPOSED_BLOCKS: Final = 16
+FETCH_RETRY_S: Final = 0.25
+
+
+class DurableLog(Protocol):
+    """What the driver needs of ``node.signer_log.SignerLog``."""
+
+    def append(self, records: list[bytes]) -> None:
+        """Adds records to the file."""
+        ...
+
+    def sync(self) -> None:
+        """Returns when they are on the disk."""
+        ...
+
+    def compact(self, records: list[bytes]) -> None:
+        """Replaces the whole content."""
+        ...
+
+    @property
+    def needs_compaction(self) -> bool:
+        """True when the file has reached its bound."""
+        ...
+
+
+class VoteSender(Protocol):
+    """Where messages go; ``node.peers.Peers`` is one."""
+
+    def broadcast_vote(self, payload: bytes) -> None:
+        """To all other validators, over gossip."""
+        ...
+
+    def send_vote(self, to: PublicKey, payload: bytes) -> None:
+        """To one validator."""
+        ...
+
+    def send_latest(self, to: PublicKey, payload: bytes) -> None:
+        """Tells a validator our memory of its latest message; empty: none."""
+        ...
+
+    def send_decided(self, to: PublicKey, height: Height) -> None:
+        """A whole decided block to one validator."""
+        ...
+
+
+def monotonic_ms() -> int:
+    """Milliseconds of the monotonic clock."""
+    return time.monotonic_ns() // 1_000_000
+
+
+def wall_ms() -> int:
+    """Milliseconds since 1970 UTC."""
+    return time.time_ns() // 1_000_000
+
+
+class Driver:
+    """See the module.
+
+    Args:
+        chain: the committed chain.
+        mempool: waiting transactions.
+        state: consensus state, restored from the signer log.
+        signer_log: durable log, or None for a node that never signs.
+        fetcher: gets what we lack from peers.
+        sender: where messages go.
+        on_committed: awaited after each commit, before the next height starts.
+    """
+
+    def __init__(
+        self,
+        chain: Chain,
+        mempool: Mempool,
+        state: State,
+        signer_log: DurableLog | None,
+        fetcher: Fetcher,
+        sender: VoteSender,
+        on_committed: Callable[[Committed], Awaitable[None]],
+    ) -> None:
+        self._chain = chain
+        self._mempool = mempool
+        self._state = state
+        self._signer_log = signer_log
+        self._fetcher = fetcher
+        self._sender = sender
+        self._on_committed = on_committed
+        self._signatures = SignatureCache(4_096)
+        self._inputs: deque[on.Input] = deque()
+        self._wake = asyncio.Event()
+        self._timers: dict[on.TimerKind, asyncio.TimerHandle] = {}
+        self._due_timer: asyncio.TimerHandle | None = None
+        self._height_tasks: set[asyncio.Task[None]] = set()
+        self._syncer = ThreadPoolExecutor(1, thread_name_prefix="signer-log")
+        self._proposed: dict[bytes, Proposal] = {}
+        self._failure: BaseException | None = None
+        self._importing = asyncio.Lock()
+        self.heard_ms: dict[bytes, int] = {}
+        self.evidence_count = 0
+        self.observing = state.observing is not None
+
+    # --- inputs ---------------------------------------------------------------------------------------------------
+
+    @property
+    def height(self) -> Height:
+        """The height being decided."""
+        return Height(self._chain.tip.height + 1)
+
+    @property
+    def round(self) -> int:
+        """The current round of it."""
+        return 0 if self._state.current is None else self._state.current.round
+
+    def feed(self, event: on.Input) -> None:
+        """Hands in something that happened."""
+        self._inputs.append(event)
+        self._wake.set()
+
+    def on_waiting(self) -> None:
+        """Transactions were admitted."""
+        oldest = self._mempool.oldest_ms
+        if oldest is not None:
+            current = self._state.current
+            if current is not None and current.work_since_ms is None:
+                self.feed(on.WorkAvailable(oldest))
+            if self._package_ready():
+                self.feed(on.PackageReady())
+
+    def _package_ready(self) -> bool:
+        wanted = self._chain.genesis.parameters.package_transactions
+        return self._mempool.nearly_full or len(self._mempool) >= wanted > 1
+
+    def on_vote(self, payload: bytes) -> bool | None:
+        """Takes a consensus message from a peer.
+
+        Returns:
+            True: good, relay it; None: not for now (relay nothing, blame nobody).
+
+        Raises:
+            InvalidInput: what no honest peer relays.
+        """
+        message = decode_message(payload, len(self._chain.validators))
+        height = self.height
+        if message.height < height:
+            if message.height + 1 >= height or message.signer not in self._chain.validators:
+                return None
+            self.feed(on.StragglerHeard(authenticate(message, self._chain.chain_id, self._signatures.verify)))
+            return None
+        if message.height > height + 1 or len(self._inputs) > MAX_INPUTS:
+            return None
+        verified = verify_message(
+            message, self._chain.chain_id, self._chain.epoch, self._chain.validators, self._signatures.verify
+        )
+        self.heard_ms[message.signer] = monotonic_ms()
+        if isinstance(message, Proposal):
+            self._remember_proposal(message)
+        self.feed(on.MessageReceived(verified, wall_ms()))
+        return True
+
+    def on_latest(self, payload: bytes) -> None:
+        """A peer returned our own latest message."""
+        message = decode_message(payload, len(self._chain.validators))
+        if message.signer == self._state.key:
+            self.feed(on.LatestOwnMessage(authenticate(message, self._chain.chain_id, self._signatures.verify)))
+
+    def on_validator_connected(self, key: PublicKey) -> None:
+        """A direct connection to a validator is up."""
+        self.heard_ms[key] = monotonic_ms()
+        self.feed(on.PeerConnected(key))
+
+    def _remember_proposal(self, message: Proposal) -> None:
+        self._proposed[verify_block(message.block).id] = message
+        if len(self._proposed) > MAX_PROPOSED_BLOCKS:
+            del self._proposed[next(iter(self._proposed))]
+
+    def undecided_block(self, name: bytes) -> bytes:
+        """Bytes of a block of the current height, for a validator that lacks its body. Raises ``NotFound``."""
+        candidate = self._chain.candidate(name)
+        if candidate is not None:
+            return block_codec.encode(candidate.block)
+        proposal = self._proposed.get(name)
+        if proposal is not None:
+            return block_codec.encode(proposal.block)
+        current = self._state.current
+        if current is not None and current.prepared is not None and current.prepared.certificate.block_id == name:
+            return block_codec.encode(current.prepared.block)
+        height = self._chain.store.height_of(name)
+        if height is not None:
+            return block_codec.encode(self._chain.store.block(height))
+        raise NotFound("that block is not known here")
+
+    # --- the loop -------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Steps until cancelled; raises what must stop the node."""
+        self._start_height()
+        try:
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                if self._failure is not None:
+                    raise self._failure
+                await self._turn()
+        finally:
+            for task in self._height_tasks:
+                task.cancel()
+            for timer in self._timers.values():
+                timer.cancel()
+            if self._due_timer is not None:
+                self._due_timer.cancel()
+            self._syncer.shutdown(wait=True)
+
+    async def _turn(self) -> None:
+        while self._inputs:
+            ordered: list[fx.Effect] = []
+            while self._inputs:
+                ordered.extend(step(self._state, self._inputs.popleft(), monotonic_ms()))
+                if ordered and isinstance(ordered[-1], fx.CommitBlock):
+                    break
+            records = [effect.record for effect in ordered if isinstance(effect, fx.Persist)]
+            if records:
+                await self._persist(records)
+            for effect in ordered:
+                if not isinstance(effect, fx.Persist):
+                    await self._perform(effect)
+
+    async def _persist(self, records: list[SignerRecord]) -> None:
+        signer_log = self._signer_log
+        if signer_log is None:
+            raise BrokenInvariant("a node without signer log was asked to sign")
+        data = [record_codec.encode(record) for record in records]
+        live = (
+            [record_codec.encode(record) for record in live_records(self._state)]
+            if signer_log.needs_compaction
+            else None
+        )
+
+        def write() -> None:
+            if live is not None:
+                signer_log.compact(live)
+            signer_log.append(data)
+            signer_log.sync()
+
+        await asyncio.get_running_loop().run_in_executor(self._syncer, write)
+
+    async def _perform(self, effect: fx.Effect) -> None:
+        match effect:
+            case fx.Broadcast(message):
+                if isinstance(message, Proposal):
+                    self._remember_proposal(message)
+                self._sender.broadcast_vote(encode_message(message))
+            case fx.SendTo(to, message):
+                self._sender.send_vote(to, encode_message(message))
+            case fx.ReturnLatest(to, latest):
+                self._sender.send_latest(to, b"" if latest is None else encode_message(latest))
+            case fx.SetTimer(kind, height, round_, at_ms):
+                self._set_timer(kind, height, round_, at_ms)
+            case fx.CancelTimer(kind):
+                timer = self._timers.pop(kind, None)
+                if timer is not None:
+                    timer.cancel()
+            case fx.BuildBlock():
+                self._spawn(self._build(effect))
+            case fx.CheckBlock():
+                self._spawn(self._check(effect))
+            case fx.FetchBlock():
+                self._spawn(self._fetch(effect))
+            case fx.CommitBlock(block, certificate):
+                await self._commit(block, certificate)
+            case fx.SendDecided(to, height):
+                self._sender.send_decided(to, height)
+            case _:
+                self._report(effect)
+
+    def _report(self, effect: fx.Effect) -> None:
+        match effect:
+            case fx.ReportEvidence(kind, signer):
+                self.evidence_count += 1
+                log.error("validator_misbehaved", kind=str(kind), validator=key_text(signer))
+            case fx.RefuseBlock(proposal, reason):
+                log.warning("proposal_refused", height=proposal.height, round=proposal.round, reason=reason)
+            case fx.ReportSigningRefused(kind, height, round_):
+                log.error("signing_refused", kind=kind.name, height=height, round=round_)
+            case fx.EnterObserve(reason, through):
+                self.observing = True
+                log.error("observing", reason=str(reason), through_height=through)
+            case fx.LeaveObserve(height):
+                self.observing = False
+                log.warning("signing_again", height=height)
+            case fx.Halt(height, name, reason):
+                raise BrokenInvariant(
+                    f"a quorum decided block {name.hex()} of height {height}, which our execution refuses: {reason}"
+                )
+
+    def _set_timer(self, kind: on.TimerKind, height: Height, round_: Any, at_ms: int) -> None:
+        old = self._timers.pop(kind, None)
+        if old is not None:
+            old.cancel()
+        delay_s = max(0, at_ms - monotonic_ms()) / 1000
+        self._timers[kind] = asyncio.get_running_loop().call_later(
+            delay_s, self.feed, on.TimerFired(kind, height, round_)
+        )
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._height_tasks.add(task)
+        task.add_done_callback(self._on_task_done)
+
+    def _on_task_done(self, task: asyncio.Task[None]) -> None:
+        self._height_tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.fail(error)
+
+    def fail(self, error: BaseException) -> None:
+        """Makes ``run`` raise ``error``."""
+        self._failure = error
+        self._wake.set()
+
+    # --- what takes time ------------------------------------------------------------------------------------------
+
+    async def _build(self, order: fx.BuildBlock) -> None:
+        key = self._state.key
+        if key is None or order.height != self.height:
+            return
+        unfit: list[tuple[TxId, str]] = []
+        candidate: Candidate | None = await self._chain.build(
+            list(self._mempool.candidates()),
+            key,
+            max(wall_ms(), order.after_ms + 1),
+            lambda tx_id, code: unfit.append((tx_id, code)),
+        )
+        if order.height != self.height:
+            return
+        for tx_id, code in unfit:
+            self._mempool.drop(tx_id, code)
+        assert candidate is not None
+        empty = not candidate.transactions and not candidate.result.calls_made
+        if empty and not order.allow_empty:
+            candidate = None
+        self.feed(on.BlockBuilt(order.height, order.round, None if candidate is None else candidate.block))
+
+    async def _check(self, order: fx.CheckBlock) -> None:
+        name, block = order.block.id, order.block.block
+        while order.height == self.height:
+            transactions = await self._fetcher.transactions(split_refs(block.refs), order.sources)
+            if order.height != self.height:
+                return
+            if transactions is not None:
+                try:
+                    await self._chain.check(name, block, transactions)
+                except InvalidBlock as error:
+                    log.warning("block_refused", height=order.height, code=error.code, why=error.message)
+                    self.feed(on.BlockChecked(order.height, name, ok=False, reason=error.code))
+                else:
+                    self.feed(on.BlockChecked(order.height, name, ok=True))
+                return
+            await asyncio.sleep(FETCH_RETRY_S)
+
+    async def _fetch(self, order: fx.FetchBlock) -> None:
+        while order.height == self.height:
+            for source in order.sources:
+                try:
+                    data = await self._fetcher.block(source, order.block_id)
+                    block = verify_block(block_codec.decode(data))
+                except (RemoteFault, InvalidInput) as error:
+                    log.info("block_fetch_failed", code=error.code, height=order.height)
+                    continue
+                if block.id == order.block_id:
+                    self.feed(on.BlockFetched(order.height, block))
+                    return
+            await asyncio.sleep(FETCH_RETRY_S)
+
+    # --- committing and importing -----------------------------------------------------------------------------------
+
+    async def _commit(self, block: VerifiedBlock, certificate: CommitCertificate) -> None:
+        async with self._importing:
+            if block.block.header.height != self.height:
+                return
+            candidate = self._chain.candidate(block.id)
+            if candidate is None:
+                transactions = await self._fetcher.transactions(split_refs(block.block.refs), ())
+                if transactions is None:
+                    raise BrokenInvariant("a checked block's transactions are gone")
+                candidate = await self._chain.check(block.id, block.block, transactions)
+            await self._apply(candidate, certificate)
+
+    async def import_block(
+        self, block: VerifiedBlock, transactions: Sequence[Transaction], certificate: CommitCertificate
+    ) -> None:
+        """Executes and commits a block that was decided elsewhere and whose certificate is verified.
+
+        Nothing happens when that height is committed meanwhile.
+
+        Raises:
+            BrokenInvariant: a quorum decided what our execution refuses: the node must stop.
+        """
+        async with self._importing:
+            if block.block.header.height != self.height:
+                return
+            try:
+                candidate = await self._chain.check(block.id, block.block, transactions)
+            except InvalidBlock as error:
+                raise BrokenInvariant(f"a quorum decided a block that we refuse: {error.message}") from error
+            await self._apply(candidate, certificate)
+
+    async def _apply(self, candidate: Candidate, certificate: CommitCertificate) -> None:
+        # What still executes on the old tip must not see the new state come in under it.
+        for task in self._height_tasks:
+            task.cancel()
+        committed = await self._chain.commit(candidate, certificate)
+        self._proposed.clear()
+        refused = frozenset(
+            transaction.tx_id
+            for transaction, receipt in zip(candidate.transactions, candidate.result.receipts, strict=False)
+            if not is_ok(receipt)
+        )
+        self._mempool.on_block(candidate.transactions, refused, committed.height)
+        self._mempool.start_height(self._chain.next_block())
+        await self._on_committed(committed)
+        self._start_height()
+
+    def _start_height(self) -> None:
+        tip = self._chain.tip
+        self.feed(
+            on.HeightStarted(
+                self.height,
+                self._chain.epoch,
+                self._chain.validators,
+                tip.block_id,
+                tip.header.time_ms,
+                self._work_since(),
+                self._package_ready(),
+            )
+        )
+
+    def _work_since(self) -> int | None:
+        if self._due_timer is not None:
+            self._due_timer.cancel()
+            self._due_timer = None
+        due_ms = self._chain.next_due_ms()
+        waiting = self._mempool.oldest_ms
+        if due_ms is None:
+            return waiting
+        now = monotonic_ms()
+        wait_ms = due_ms - wall_ms()
+        if wait_ms <= 0:
+            return now if waiting is None else min(now, waiting)
+        self._due_timer = asyncio.get_running_loop().call_later(
+            wait_ms / 1000 + 0.001, lambda: self.feed(on.WorkAvailable(monotonic_ms()))
+        )
+        return waiting
+
+
+def is_ok(receipt: bytes) -> bool:
+    """True when a receipt's canonical bytes say ``ok``."""
+    # [bin8 32 id][fixstr "ok"]…: array header, two bytes of bin header, the id, then the code.
+    return receipt[35:38] == b"\xa2ok"

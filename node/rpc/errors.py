@@ -1,0 +1,38 @@
+"""Tidegate's errors as JSON-RPC errors: one integer for all, the stable code and the family in ``data``."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from pjrpc.server.exceptions import JsonRpcError
+
+from ledger.document import to_document
+from ledger.errors import Fatal, InvalidInput, LocalMisuse, NotFound, Overloaded, RemoteFault, TidegateError
+
+TIDEGATE_ERROR: Final = -32_000
+_FAMILIES: Final = (
+    (Overloaded, "overloaded"),
+    (NotFound, "not_found"),
+    (InvalidInput, "invalid_input"),
+    (RemoteFault, "remote_fault"),
+    (LocalMisuse, "local_misuse"),
+    (Fatal, "fatal"),
+)
+
+
+def family_of(error: TidegateError) -> str:
+    """The error's family, by which clients rebuild its type."""
+    return next((name for kind, name in _FAMILIES if isinstance(error, kind)), "error")
+
+
+def error_data(error: TidegateError) -> dict[str, Any]:
+    """``error.data`` of the reply."""
+    facts = {
+        key: to_document(value) for key, value in error.data.items() if isinstance(value, str | int | bytes | bool)
+    }
+    return {**facts, "code": error.code, "family": family_of(error)}
+
+
+def as_rpc_error(error: TidegateError) -> JsonRpcError:
+    """The exception that makes the reply."""
+    return JsonRpcError(TIDEGATE_ERROR, error.message, error_data(error))

@@ -1,0 +1,90 @@
+"""How the daemon is doing, as ``node.status`` reports it."""
+
+from __future__ import annotations
+
+import os
+import resource
+import time
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from ledger.keys import key_text
+from node.core import NodeCore
+from node.driver import monotonic_ms
+from node.services import ServiceSwitch
+
+
+def program_version() -> str:
+    """Version of the installed package, or ``0`` in a bare checkout."""
+    try:
+        return version("tidegate")
+    except PackageNotFoundError:
+        return "0"
+
+
+def resident_mb() -> float:
+    """Resident memory of this process in MB (10⁶ bytes)."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+@dataclass(slots=True)
+class StatusReport:
+    """Gathers the report from the daemon's parts."""
+
+    name: str
+    organisation: str
+    core: NodeCore
+    services: ServiceSwitch
+    started_s: float
+
+    def document(self) -> dict[str, Any]:
+        """The reply of ``node.status`` without the chain's part."""
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        traffic = self.core.transport.stats()
+        return {
+            "name": self.name,
+            "organisation": self.organisation,
+            "peer_id": self.core.transport.peer_id,
+            "version": program_version(),
+            "ready": True,
+            "validator": self.core.key.public in self.core.chain.validators,
+            "observing": self.core.driver.observing,
+            "round": self.core.driver.round,
+            "validators": self._validators(),
+            "peers": [self._peer(peer) for peer in self.core.transport.peers()],
+            "mempool": {"transactions": len(self.core.mempool), "bytes": self.core.mempool.size_bytes},
+            "syncing": self.core.synchroniser.syncing,
+            "target_height": max(self.core.synchroniser.target_height, self.core.chain.tip.height),
+            "evidence": self.core.driver.evidence_count,
+            "services": list(self.services.services),
+            "uptime_s": round(time.monotonic() - self.started_s, 3),
+            "rss_mb": round(resident_mb(), 1),
+            "cpu_s": round(usage.ru_utime + usage.ru_stime, 3),
+            "traffic": {
+                "bytes_in": sum(traffic.bytes_in.values()) + traffic.request_bytes_in,
+                "bytes_out": sum(traffic.bytes_out.values()) + traffic.request_bytes_out,
+                "rebuilds": traffic.rebuilds,
+                "slow_peer_drops": traffic.slow_peer_drops,
+            },
+        }
+
+    def _validators(self) -> list[dict[str, Any]]:
+        now = monotonic_ms()
+        found = []
+        for key in self.core.chain.validators.keys:
+            heard = now if key == self.core.key.public else self.core.driver.heard_ms.get(key)
+            found.append(
+                {
+                    "key": key_text(key),
+                    "organisation": self.core.membership.organisation_of(key),
+                    "heard_ms_ago": None if heard is None else now - heard,
+                }
+            )
+        return found
+
+    def _peer(self, peer: Any) -> dict[str, Any]:
+        node = self.core.membership.node(peer)
+        return {"peer_id": peer, "organisation": None if node is None else node.organisation}

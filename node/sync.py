@@ -1,0 +1,225 @@
+"""Block sync: a node that is behind fetches decided blocks, and believes nothing but certificates.
+
+Each block is imported only with the right parent, a certificate of that height's validators, and our own execution
+giving the same roots (DESIGN.md 3). A claimed height only makes us ask.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+import structlog
+
+from consensus.verified import VerifiedBlock
+from consensus.verify import verify_block
+from ledger.block import Block, DecidedBlock, block_id, decided_block_codec, split_refs
+from ledger.certificate import CommitCertificate, verify_certificate
+from ledger.encoding import encode
+from ledger.errors import InvalidBlock, InvalidInput, RemoteFault
+from ledger.transaction import Transaction
+from ledger.types import Hash32
+from node.chain import Chain
+from node.fetch import Fetcher, RequestSender
+from node.wire import MAX_SYNC_BLOCKS, Announcement, BlocksWanted, RequestKind, Status, byte_list_codec
+from p2p.gossip import Verdict
+from p2p.transport import PeerId
+
+log = structlog.get_logger(__name__)
+
+PATIENCE_S: Final = 0.3
+"""A peer one block ahead is normal while votes travel: only after this long do we ask for the block."""
+REQUEST_TIMEOUT_S: Final = 10.0
+MAX_PENDING: Final = 64
+"""Pushed blocks and announcements that wait to be looked at."""
+
+
+class Importer(Protocol):
+    """Commits blocks decided elsewhere; ``node.driver.Driver`` is one."""
+
+    async def import_block(
+        self, block: VerifiedBlock, transactions: Sequence[Transaction], certificate: CommitCertificate
+    ) -> None:
+        """See ``Driver.import_block``."""
+        ...
+
+
+class Synchroniser:
+    """See the module.
+
+    Attributes:
+        target_height: highest height that a connected peer claims.
+        syncing: True while blocks are being fetched.
+    """
+
+    def __init__(self, chain: Chain, fetcher: Fetcher) -> None:
+        self._chain = chain
+        self._fetcher = fetcher
+        self._importer: Importer | None = None
+        self._peers: RequestSender | None = None
+        self._claims: dict[PeerId, int] = {}
+        self._pushed: asyncio.Queue[tuple[PeerId, DecidedBlock | Announcement]] = asyncio.Queue(MAX_PENDING)
+        self._wake = asyncio.Event()
+        self.syncing = False
+
+    def attach(self, importer: Importer, peers: RequestSender) -> None:
+        """Says who commits and whom to ask; called once, before ``run``."""
+        self._importer = importer
+        self._peers = peers
+
+    @property
+    def target_height(self) -> int:
+        """Highest height that a connected peer claims to have; a hint, not a fact."""
+        return max(self._claims.values(), default=0)
+
+    @property
+    def behind(self) -> bool:
+        """True when some peer claims more than one block above our tip."""
+        return self.target_height > self._chain.tip.height + 1
+
+    # --- what peers say ---------------------------------------------------------------------------------------------
+
+    def on_status(self, peer: PeerId, status: Status) -> None:
+        """A peer's claim."""
+        self._claims[peer] = status.height
+        if status.height > self._chain.tip.height:
+            self._wake.set()
+
+    def on_disconnected(self, peer: PeerId) -> None:
+        """A peer is gone, and its claim with it."""
+        self._claims.pop(peer, None)
+
+    def on_decided(self, peer: PeerId, payload: bytes) -> None:
+        """A whole block was pushed to us as a straggler.
+
+        Raises:
+            InvalidInput: it does not decode.
+        """
+        decided = decided_block_codec.decode(payload)
+        if decided.header.height == self._chain.tip.height + 1 and not self._pushed.full():
+            self._pushed.put_nowait((peer, decided))
+            self._wake.set()
+
+    def on_announcement(self, peer: PeerId, announcement: Announcement) -> Verdict:
+        """A decided block was announced; relayed once its certificate is known to be good.
+
+        Raises:
+            InvalidInput: certificate or refs are wrong.
+        """
+        header = announcement.block.header
+        name = block_id(header)
+        tip = self._chain.tip
+        if header.height <= tip.height:
+            known = name == tip.block_id if header.height == tip.height else False
+            return Verdict.ACCEPT if known else Verdict.IGNORE
+        if header.height > tip.height + 1:
+            self._claims[peer] = max(self._claims.get(peer, 0), header.height)
+            self._wake.set()
+            return Verdict.IGNORE
+        self._verify(announcement.certificate, name)
+        verify_block(announcement.block)
+        if not self._pushed.full():
+            self._pushed.put_nowait((peer, announcement))
+            self._wake.set()
+        return Verdict.ACCEPT
+
+    def _verify(self, certificate: CommitCertificate, name: Hash32) -> None:
+        if certificate.block_id != name or certificate.height != self._chain.tip.height + 1:
+            raise InvalidBlock("the certificate is of another block", code="certificate_invalid")
+        if certificate.epoch != self._chain.epoch.number:
+            raise InvalidBlock("the certificate is of another epoch", code="certificate_invalid")
+        verify_certificate(certificate, self._chain.chain_id, self._chain.validators)
+
+    # --- the work ---------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Imports what is pushed and fetches what is missing, until cancelled."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while not self._pushed.empty():
+                peer, pushed = self._pushed.get_nowait()
+                await self._take_pushed(peer, pushed)
+            if self.behind:
+                await self._catch_up()
+            elif self.target_height > self._chain.tip.height:
+                await self._wait_for_consensus()
+
+    async def _wait_for_consensus(self) -> None:
+        tip = self._chain.tip.height
+        await asyncio.sleep(PATIENCE_S)
+        if self._chain.tip.height == tip and self.target_height > tip:
+            await self._catch_up()
+
+    async def _take_pushed(self, peer: PeerId, pushed: DecidedBlock | Announcement) -> None:
+        try:
+            if isinstance(pushed, DecidedBlock):
+                await self._import(pushed)
+                return
+            header = pushed.block.header
+            if header.height != self._chain.tip.height + 1:
+                return
+            transactions = await self._fetcher.transactions(split_refs(pushed.block.refs), ())
+            if transactions is None:
+                self._claims[peer] = max(self._claims.get(peer, 0), header.height)
+                return
+            await self._execute(pushed.block, transactions, pushed.certificate)
+        except InvalidInput as error:
+            self._blame(peer, error)
+
+    async def _catch_up(self) -> None:
+        self.syncing = self.behind
+        try:
+            while (height := self._chain.tip.height) < self.target_height:
+                progress = False
+                for peer in sorted(self._claims, key=lambda name: -self._claims[name]):
+                    if self._claims.get(peer, 0) > height:
+                        progress = await self._fetch_from(peer)
+                    if progress:
+                        break
+                if not progress:
+                    # Nobody who claims to be ahead has shown us a block: their next status, or block, wakes us.
+                    return
+        finally:
+            self.syncing = False
+
+    async def _fetch_from(self, peer: PeerId) -> bool:
+        assert self._peers is not None
+        before = self._chain.tip.height
+        wanted = encode(BlocksWanted(before + 1, MAX_SYNC_BLOCKS))
+        try:
+            reply = await self._peers.request(peer, RequestKind.BLOCKS, wanted, REQUEST_TIMEOUT_S)
+            blocks = byte_list_codec.decode(reply)
+            for data in blocks:
+                await self._import(decided_block_codec.decode(data))
+            if not blocks:
+                self._claims[peer] = min(self._claims.get(peer, 0), before)
+        except RemoteFault as error:
+            log.info("sync_request_failed", peer=peer, code=error.code)
+            self._claims.pop(peer, None)
+        except InvalidInput as error:
+            self._blame(peer, error)
+        return self._chain.tip.height > before
+
+    async def _import(self, decided: DecidedBlock) -> None:
+        height = decided.header.height
+        tip = self._chain.tip
+        if height <= tip.height:
+            return
+        if height != tip.height + 1 or decided.header.parent != tip.block_id:
+            raise InvalidBlock(f"block {height} does not follow our tip {tip.height}", code="parent_wrong")
+        self._verify(decided.certificate, block_id(decided.header))
+        transactions = [Transaction.decode(wire) for wire in decided.transactions]
+        refs = b"".join([transaction.ref for transaction in transactions])
+        await self._execute(Block(decided.header, refs), transactions, decided.certificate)
+
+    async def _execute(self, block: Block, transactions: Sequence[Transaction], certificate: CommitCertificate) -> None:
+        assert self._importer is not None
+        await self._importer.import_block(verify_block(block), transactions, certificate)
+
+    def _blame(self, peer: PeerId, error: InvalidInput) -> None:
+        assert self._peers is not None
+        log.warning("sync_block_refused", peer=peer, code=error.code, why=error.message)
+        self._claims.pop(peer, None)
+        self._peers.penalise(peer, f"bad_block_{error.code}")
