@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from ledger.keys import SigningKey
-from node.keyfile import environment_passphrase
+from node.keyfile import PassphraseMissing, environment_passphrase
 from node.layout import HomeLayout
 from node.network_file import FILE, load_network
 from node.node_keys import read_member_key
@@ -101,3 +101,25 @@ def target_options(function: F) -> F:
     )
     wrapped: Any = home_option(socket_option(with_target))
     return wrapped  # type: ignore[no-any-return]
+
+
+seal_option = click.option(
+    "--seal", is_flag=True, help="Seal key files with a passphrase (TIDEGATE_PASSPHRASE, or asked for)."
+)
+
+
+def new_passphrase(*, seal: bool) -> str | None:
+    """The passphrase for new key files, or None when they are not to be sealed.
+
+    Raises:
+        InvalidConfig: none is set, and nobody is there to be asked.
+    """
+    if not seal:
+        return None
+    given = environment_passphrase()
+    if given is not None:
+        return given
+    if not sys.stdin.isatty():
+        raise PassphraseMissing("--seal needs a passphrase: set TIDEGATE_PASSPHRASE or TIDEGATE_PASSPHRASE_FILE")
+    answer: str = click.prompt("New passphrase", hide_input=True, confirmation_prompt=True, err=True)
+    return answer

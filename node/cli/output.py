@@ -173,7 +173,7 @@ def fail(report: Report, error: BaseException) -> NoReturn:
         click.secho(f"internal error: {type(error).__name__}: {error}", fg="red", err=True)
         report.document({"error": {"code": "internal", "message": str(error)}})
         raise SystemExit(INTERNAL)
-    click.echo(f"{click.style('error', fg='red', bold=True)}: {known.message} [{known.code}]", err=True)
+    click.echo(f"{click.style('error', fg='red', bold=True)} [{known.code}]: {known.message}", err=True)
     report.document({"error": {"code": known.code, "message": known.message}})
     raise SystemExit(exit_code_of(known))
 
