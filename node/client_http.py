@@ -1,0 +1,121 @@
+"""HTTP to a daemon's Unix socket: kept connections, JSON-RPC framing, and what a broken connection means."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import count
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final
+
+import aiohttp
+import msgspec
+
+from ledger.errors import Overloaded, RpcUnavailable
+from node.client_errors import malformed_answer, rebuild_error
+
+MAX_CONNECTIONS: Final = 16
+"""Open connections of one client; more concurrent calls wait for one."""
+MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
+CALL_TIMEOUT_S: Final = 30.0
+"""Beyond the time that a call itself asks the daemon to wait."""
+
+_json_encode = msgspec.json.Encoder().encode
+_json_decode = msgspec.json.Decoder().decode
+
+
+class SocketHttp:
+    """HTTP requests over one Unix socket.
+
+    Args:
+        socket_path: the daemon's socket.
+    """
+
+    def __init__(self, socket_path: str | Path) -> None:
+        self.socket_path = str(socket_path)
+        self._session: aiohttp.ClientSession | None = None
+        self._ids = count(1)
+
+    async def close(self) -> None:
+        """Closes the connections; a later request opens new ones."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    async def __aenter__(self) -> SocketHttp:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def call(self, method: str, params: dict[str, Any], wait_s: float = 0.0) -> Any:
+        """The result of a JSON-RPC method.
+
+        Args:
+            method: as in node/RPC.md.
+            params: JSON-able.
+            wait_s: how long the daemon itself may take by request (long polls).
+
+        Raises:
+            TidegateError: what the daemon raised, rebuilt.
+            RpcUnavailable: the socket is not there, or the connection broke; ``data["sent"]`` is False when the
+                request cannot have reached the daemon.
+        """
+        request = {"jsonrpc": "2.0", "id": next(self._ids), "method": method, "params": params}
+        _, body, _ = await self.post("/", _json_encode(request), "application/json", wait_s)
+        try:
+            answer = _json_decode(body)
+        except msgspec.DecodeError as error:
+            raise malformed_answer("not JSON") from error
+        if not isinstance(answer, dict):
+            raise malformed_answer("not a JSON-RPC object")
+        error_document = answer.get("error")
+        if isinstance(error_document, dict):
+            raise rebuild_error(error_document)
+        if "result" not in answer:
+            raise malformed_answer("neither result nor error")
+        return answer["result"]
+
+    async def post(
+        self, path: str, body: bytes, content_type: str, wait_s: float = 0.0
+    ) -> tuple[int, bytes, dict[str, str]]:
+        """(status, body, headers) of a POST.
+
+        Raises:
+            RpcUnavailable: as ``call``.
+            Overloaded: HTTP 503: nothing was taken.
+        """
+        timeout = aiohttp.ClientTimeout(total=wait_s + CALL_TIMEOUT_S)
+        headers = {"Content-Type": content_type}
+        try:
+            async with self._open().post(
+                f"http://localhost{path}", data=body, headers=headers, timeout=timeout
+            ) as response:
+                content = await response.content.read(MAX_ANSWER_BYTES)
+                if not response.content.at_eof():
+                    raise malformed_answer(f"longer than {MAX_ANSWER_BYTES} bytes")
+                if response.status == 503:
+                    raise _overloaded(response.headers.get("Retry-After"))
+                return response.status, content, dict(response.headers)
+        except (aiohttp.ClientConnectorError, FileNotFoundError) as error:
+            raise RpcUnavailable(
+                f"no daemon answers at {self.socket_path}; start it with `tidegate run`", sent=False
+            ) from error
+        except (aiohttp.ClientError, TimeoutError, asyncio.IncompleteReadError, OSError) as error:
+            raise RpcUnavailable(f"the connection to {self.socket_path} broke", sent=True) from error
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            connector = aiohttp.UnixConnector(self.socket_path, limit=MAX_CONNECTIONS)
+            self._session = aiohttp.ClientSession(connector=connector, auto_decompress=False)
+        return self._session
+
+
+def _overloaded(retry_after: str | None) -> Overloaded:
+    try:
+        seconds = float(retry_after or 1)
+    except ValueError:
+        seconds = 1.0
+    return Overloaded("the node is overloaded; nothing was taken", retry_after_ms=int(min(seconds, 60.0) * 1000))
