@@ -120,21 +120,27 @@ def run(report: Report, home: Path, *, settings: tuple[str, ...], with_parent: b
     tidegate node run --home devnet/node0
     tidegate node run --home devnet/node0 --set log.level=debug --set log.format=console
     """  # noqa: D301
-    from node.home import Home  # noqa: PLC0415
-
     del report
-    flags: dict[str, object] = {}
     for setting in settings:
         key, equals, value = setting.partition("=")
         if not (key and equals):
             raise click.BadParameter("write KEY=VALUE", param_hint="--set")
-        flags[key] = value
+        # The daemon reads its configuration itself; a flag wins over a variable by taking its place.
+        os.environ["TIDEGATE_" + key.upper().replace(".", "__")] = value
+    _ask_for_passphrase(HomeLayout(home))
     if with_parent:
         threading.Thread(target=_stop_with_parent, name="with-parent", daemon=True).start()
-    with Home.open(home, flags=flags, passphrase=passphrase_from_person) as opened:
-        # Imported now: the daemon brings libp2p, which takes half a second.
-        exit_code = importlib.import_module("node.daemon").run(opened)
-    sys.exit(exit_code)
+    # Imported now: the daemon brings libp2p, which takes half a second.
+    sys.exit(importlib.import_module("node.daemon").run(home))
+
+
+def _ask_for_passphrase(layout: HomeLayout) -> None:
+    """Asks before the daemon starts, when its keys are sealed, nothing says the passphrase, and a person is there."""
+    files = [layout.key_file(kind) for kind in NODE_KINDS]
+    if sys.stdin.isatty() and any(file.exists() and read_public(file)[2] for file in files):
+        passphrase = passphrase_from_person()
+        if passphrase is not None:
+            os.environ["TIDEGATE_PASSPHRASE"] = passphrase
 
 
 def _stop_with_parent() -> None:
