@@ -86,8 +86,8 @@ def say_commit(turn: Turn, block_id: bytes) -> None:
 def _say_prepare(turn: Turn, block_id: bytes) -> None:
     state, current = turn.state, turn.current
     own = current.own.get(VoteKind.PREPARE)
-    if own is not None and own.round == current.round:
-        return
+    if isinstance(own, Prepare) and (own.round, own.block_id) == (current.round, block_id):
+        return  # Said before a restart, or while the check of the same proposal was repeated.
     signed = vote_digest(
         state.chain_id, current.epoch.number, VoteKind.PREPARE, current.height, current.round, block_id
     )
