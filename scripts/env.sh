@@ -1,6 +1,6 @@
 # Sourced by the other scripts: enters the repository and makes .venv when it is missing or older than the lock.
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-env_stamp=".venv/.lock-$(sha256sum requirements.lock pyproject.toml | sha256sum | cut -c1-16)"
+env_stamp=".venv/.lock-$(sha256sum requirements.lock | cut -c1-16)"
 if [ ! -e "$env_stamp" ]; then
   env_python="${TIDEGATE_PYTHON:-$(command -v python3.11 || command -v python3.12 || command -v python3)}"
   echo "setting up .venv with $("$env_python" --version)" >&2
