@@ -48,7 +48,7 @@ class App:
         link = OverlayLink()
         self.core = NodeCore(
             home.genesis,
-            LevelStore(home.data_dir / "chain"),
+            LevelStore(str(home.data_dir / "chain")),
             home.keys.validator,
             Libp2pTransport(
                 home.keys.transport,

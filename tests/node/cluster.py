@@ -33,6 +33,13 @@ FAR_FUTURE_MS = 2**50
 SUPPLY = 1_000_000
 
 
+class MemoryDisk(MemoryStore):
+    """A store that survives the node that closes it."""
+
+    def close(self) -> None:
+        pass
+
+
 class MemorySignerLog:
     """The signer log of a simulated disk; survives the node."""
 
@@ -58,7 +65,7 @@ class Member:
         self.validator = SigningKey.generate()
         self.member = SigningKey.generate()
         self.transport = TransportKey(secrets.token_bytes(32))
-        self.store: Store = MemoryStore()
+        self.store: Store = MemoryDisk()
         self.signer_log = MemorySignerLog()
         self.signer_log_exists = False
 
