@@ -29,10 +29,15 @@ class TransportBounds:
     streams_per_peer: int = 16
     """Streams a peer may have open towards us: three lanes, ping, identify, and some to spare."""
 
-    requests_out_per_peer: int = 256
+    requests_out_per_peer: int = 128
     """Own requests waiting for one peer; more are refused here with PeerUnavailable."""
-    requests_in_per_peer: int = 64
-    """Requests of one peer being answered; more are answered with the code ``overloaded``."""
+    requests_in_per_peer: int = 256
+    """Requests of one peer being answered; more are answered with the code ``overloaded``.
+
+    Twice what an honest peer has waiting: those that it has given up on are still being answered.
+    """
+    requests_in_bytes: int = 16 << 20
+    """The same in bytes of the requests: they stay in memory while they are answered."""
 
     peers_max: int = 256
     """Connected peers; more are refused. A permissioned chain has some dozen nodes."""

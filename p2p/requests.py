@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -47,6 +48,7 @@ class RequestTable:
         self._next_id = 1
         self._waiting: dict[PeerId, dict[int, asyncio.Future[bytes]]] = {}
         self._answering: dict[PeerId, set[asyncio.Task[None]]] = {}
+        self._answering_bytes: Counter[PeerId] = Counter()
         # Tasks whose peer has gone: kept until they have ended, so that ``stop`` leaves none behind.
         self._cancelled: set[asyncio.Task[None]] = set()
 
@@ -114,12 +116,24 @@ class RequestTable:
 
     def _on_request(self, peer: PeerId, request_id: int, kind: int, body: bytes) -> None:
         tasks = self._answering.setdefault(peer, set())
-        if len(tasks) >= self._bounds.requests_in_per_peer:
+        size_bytes = self._answering_bytes[peer] + len(body)
+        if len(tasks) >= self._bounds.requests_in_per_peer or size_bytes > self._bounds.requests_in_bytes:
             self._refuse(peer, request_id, kind, "overloaded")
             return
+        self._answering_bytes[peer] = size_bytes
         task = asyncio.get_running_loop().create_task(self._serve(peer, request_id, kind, body))
         tasks.add(task)
-        task.add_done_callback(tasks.discard)
+        task.add_done_callback(lambda _: self._answered(peer, tasks, task, len(body)))
+
+    def _answered(
+        self, peer: PeerId, tasks: set[asyncio.Task[None]], task: asyncio.Task[None], size_bytes: int
+    ) -> None:
+        tasks.discard(task)
+        self._answering_bytes[peer] -= size_bytes
+        if self._answering_bytes[peer] <= 0 and not tasks:
+            del self._answering_bytes[peer]
+            if self._answering.get(peer) is tasks:
+                del self._answering[peer]
 
     async def _serve(self, peer: PeerId, request_id: int, kind: int, body: bytes) -> None:
         try:
