@@ -46,7 +46,7 @@ class BulkAnswer(Record, frozen=True):
     """What became of one transaction of a bulk submission.
 
     Attributes:
-        tx_id: which.
+        tx_id: which; nothing where it was not taken.
         status: ``pending``, ``committed``, ``refused`` (in a block), ``rejected`` (not taken), ``unknown``,
             ``overloaded`` (not taken, try again).
         code: ``ok``, a reason code, or nothing.

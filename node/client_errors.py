@@ -10,13 +10,24 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from ledger import errors
-from ledger.errors import Fatal, InvalidInput, LocalMisuse, PeerMisbehaved, RemoteFault, TidegateError
+from ledger.errors import (
+    Fatal,
+    InvalidInput,
+    LocalMisuse,
+    NotFound,
+    Overloaded,
+    PeerMisbehaved,
+    RemoteFault,
+    TidegateError,
+)
 
 INVALID_REQUEST_CODES: Final = frozenset({-32700, -32600, -32601, -32602})
 """JSON-RPC's own errors that say the request is wrong."""
 
 _FAMILIES: Final[dict[str, type[TidegateError]]] = {
     "invalid_input": InvalidInput,
+    "overloaded": Overloaded,
+    "not_found": NotFound,
     "remote_fault": RemoteFault,
     "local_misuse": LocalMisuse,
     "fatal": Fatal,
