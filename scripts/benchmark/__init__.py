@@ -1,0 +1,1 @@
+"""The benchmark: a fresh network of real daemons, real clients, honest figures."""
