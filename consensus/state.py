@@ -14,7 +14,7 @@ import msgspec
 from consensus.effects import ObserveReason
 from consensus.epoch import Epoch, proposer
 from consensus.future import EarlyMessages
-from consensus.guard import Guard
+from consensus.guard import DoubleSignRefusedError, Guard
 from consensus.inputs import TimerKind
 from consensus.messages import (
     Commit,
@@ -279,8 +279,8 @@ def restore(
         for vote in votes:
             if vote.message:
                 decode_message(vote.message)
-    except InvalidInput as error:
-        raise StorageFault("a vote in the signer log does not decode") from error
+    except (InvalidInput, DoubleSignRefusedError) as error:
+        raise StorageFault("the votes in the signer log do not decode, or contradict each other") from error
     restored = _last_height(votes, prepared)
     return State(chain_id, key, sign, parameters, guard=guard, restored=restored, observing=observing)
 
