@@ -17,7 +17,8 @@ from ledger.block import Header, block_id, change_leaf, changes_root, receipts_r
 from ledger.certificate import verify_certificate
 from ledger.chain_proof import history_nodes
 from ledger.chain_records import Change
-from ledger.checkpoint import PROGRESS_KEY, staged_leaves
+from ledger.checkpoint import read_progress, staged_leaves
+from ledger.checkpoint_proof import check_checkpoint
 from ledger.errors import InvalidInput, StorageFault
 from ledger.merkle import leaf_hash
 from ledger.transaction import Transaction
@@ -248,8 +249,21 @@ class _Checker:
         """Checks every record's checksum."""
         self.chain.store.verify()
 
+    def checkpoint(self, *, buckets: bool) -> None:
+        """Checks that the last checkpoint's records give its root, and that the header that carries it agrees."""
+        progress = read_progress(self.chain.store)
+        if progress is None or progress.finished_height == 0:
+            return
+        height, root = progress.finished_height, progress.finished_root
+        check_checkpoint(self.chain.store, height, root, buckets=buckets)
+        carrier = height + progress.interval
+        if carrier <= self.chain.height and self.chain.header(carrier).checkpoint_root != root:
+            raise _FoundError("checkpoint", f"block {carrier} carries another root of {height}", Repair.RESYNC)
+
     def whole_state(self) -> None:
         """Compares every state record with the checkpoint tree and the changes since, as sums of hashes."""
+        if read_progress(self.chain.store) is None:
+            return
         difference = 0
         for key, value in self.chain.state.iterate(b""):
             leaf = sha256(key).digest() + leaf_hash(change_leaf(key, value))
@@ -275,6 +289,7 @@ def recheck(
         name = checker.block(height, name, state=True)
     if lowest == 0:
         checker.genesis(name)
+    checker.attempt(None, "checkpoint", Repair.RESYNC, lambda: checker.checkpoint(buckets=False))
     return checker.report(lowest)
 
 
@@ -292,6 +307,6 @@ def verify_chain(
             progress(height)
     checker.genesis(name)
     checker.attempt(None, "records", Repair.RESYNC, checker.records)
-    if chain.store.get(PROGRESS_KEY) is not None:
-        checker.attempt(None, "state", Repair.RESYNC, checker.whole_state)
+    checker.attempt(None, "checkpoint", Repair.RESYNC, lambda: checker.checkpoint(buckets=True))
+    checker.attempt(None, "state", Repair.RESYNC, checker.whole_state)
     return checker.report(0)

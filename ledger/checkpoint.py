@@ -22,13 +22,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from hashlib import sha256
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
 from ledger.chain_records import read
 from ledger.checkpoint_bucket import (
     EMPTY_BUCKET_LEAF,
+    EMPTY_GROUP,
     GROUP_BUCKETS,
     GROUPS,
     HASH_BYTES,
@@ -54,7 +55,6 @@ PROGRESS_KEY: Final = Kind.META + b"checkpoint"
 """→ (interval, finished height, its root, groups done of the next)."""
 
 _progress_decoder = msgspec.msgpack.Decoder(tuple[int, int, bytes, int])
-_EMPTY_GROUP: Final = EMPTY_BUCKET_LEAF * GROUP_BUCKETS
 _EMPTY_TOP: Final = bytes(root_of_hashes([EMPTY_BUCKET_LEAF] * GROUP_BUCKETS)) * GROUPS
 EMPTY_STATE_ROOT: Final = root_of_hashes([_EMPTY_TOP[:HASH_BYTES]] * GROUPS)
 """Root of a state without records."""
@@ -64,7 +64,10 @@ class CheckpointTree:
     """The root of the whole state at the last checkpoint, and the work towards the next.
 
     For each block: ``header_fields`` when it is built or checked, ``block_records`` into its batch, ``committed`` when
-    that is written; ``run_slice`` whenever there is time between.
+    that is written; ``run_slice`` between, while ``behind``. It may read while a worker thread writes the batch.
+
+    When a block that a quorum decided carries another root than ``header_fields`` gives, this node's own records are
+    damaged: it must sync again.
 
     Args:
         reader: the store that the blocks' batches are written to.
@@ -97,7 +100,9 @@ class CheckpointTree:
         self.interval = interval
         self._tip = tip_height
         self._staged = tip_height  # height of the last batch that records were taken for
-        self.finished_height, self.finished_root, self._done = _load_progress(reader, interval, tip_height)
+        progress = _load_progress(reader, interval, tip_height)
+        self.finished_height, self._done = progress.finished_height, progress.groups_done
+        self.finished_root = Hash32(progress.finished_root)
         key = top_key(self._target if self._done else self.finished_height)
         top = reader.get(key)
         if top is None and (self.finished_height or self._done):
@@ -239,7 +244,7 @@ class _Group:
         self._next = None
         self._todo = sorted(self._changes, reverse=True)
         if self._todo:
-            self._roots = bytearray(self._replace(group_prefix(self.number)) or _EMPTY_GROUP)
+            self._roots = bytearray(self._replace(group_prefix(self.number)) or EMPTY_GROUP)
 
     def _replace(self, prefix: bytes) -> bytes:
         """The newest version, which stays for proofs; those before it are deleted."""
@@ -284,16 +289,36 @@ def staged_leaves(reader: Reader) -> Iterator[bytes]:
         yield from apply_changes(b"".join(newest.values()), changes)
 
 
-def _load_progress(reader: Reader, interval: int, tip_height: int) -> tuple[int, Hash32, int]:
+class Progress(NamedTuple):
+    """The record under ``PROGRESS_KEY``."""
+
+    interval: int
+    finished_height: int
+    finished_root: bytes
+    groups_done: int
+
+
+def read_progress(reader: Reader) -> Progress | None:
+    """How far the stored checkpoints are, or None where there are none.
+
+    Raises:
+        StorageFault: the record is damaged.
+    """
     record = reader.get(PROGRESS_KEY)
-    if record is None:
+    return None if record is None else Progress(*read(_progress_decoder, PROGRESS_KEY, record))
+
+
+def _load_progress(reader: Reader, interval: int, tip_height: int) -> Progress:
+    progress = read_progress(reader)
+    if progress is None:
         if tip_height >= 0:
             raise StorageFault("the checkpoint's progress is missing", key=PROGRESS_KEY)
-        return 0, ZERO_HASH, 0
-    stored, finished, root, done = read(_progress_decoder, PROGRESS_KEY, record)
-    if stored != interval:
-        raise StorageFault(f"checkpoints are stored every {stored} blocks, not every {interval}", key=PROGRESS_KEY)
-    return finished, Hash32(root), done
+        return Progress(interval, 0, ZERO_HASH, 0)
+    if progress.interval != interval:
+        raise StorageFault(
+            f"checkpoints are stored every {progress.interval} blocks, not every {interval}", key=PROGRESS_KEY
+        )
+    return progress
 
 
 def _by_group(changes: Iterable[tuple[bytes, bytes, bool]]) -> dict[int, list[bytes]]:

@@ -24,6 +24,8 @@ NO_LEAF: Final = bytes(HASH_BYTES)
 """Stands for a deletion among staged changes; no SHA-256 is known to be zero."""
 EMPTY_BUCKET_LEAF: Final = bytes(leaf_hash(EMPTY_ROOT))
 """Leaf hash, in the upper tree, of a bucket without records."""
+EMPTY_GROUP: Final = EMPTY_BUCKET_LEAF * GROUP_BUCKETS
+"""Record of a group without records."""
 
 _CHANGES: Final = Kind.BUCKET + b"c"
 _BUCKET: Final = Kind.BUCKET + b"b"

@@ -11,6 +11,7 @@ from ledger.block import change_leaf
 from ledger.checkpoint_bucket import (
     BUCKETS,
     EMPTY_BUCKET_LEAF,
+    EMPTY_GROUP,
     ENTRY_BYTES,
     GROUP_BUCKETS,
     HASH_BYTES,
@@ -23,8 +24,8 @@ from ledger.checkpoint_bucket import (
     version_at,
 )
 from ledger.encoding import Codec, Record
-from ledger.errors import InvalidProof, NotFound
-from ledger.merkle import inclusion_proof, leaf_hash, verify_inclusion
+from ledger.errors import InvalidProof, NotFound, StorageFault
+from ledger.merkle import inclusion_proof, leaf_hash, root_of_hashes, verify_inclusion
 from ledger.store import Reader
 from ledger.types import Hash32
 
@@ -66,7 +67,7 @@ def prove_state(reader: Reader, key: bytes, checkpoint_height: int) -> StateProo
         raise NotFound(f"no checkpoint of height {checkpoint_height} is kept", height=checkpoint_height)
     group, low = key_hash(key)[:2]
     bucket = version_at(reader, bucket_prefix(group * GROUP_BUCKETS + low), checkpoint_height) or b""
-    roots = version_at(reader, group_prefix(group), checkpoint_height) or EMPTY_BUCKET_LEAF * GROUP_BUCKETS
+    roots = version_at(reader, group_prefix(group), checkpoint_height) or EMPTY_GROUP
     return StateProof(bucket, inclusion_proof(_hashes(roots), low) + inclusion_proof(_hashes(top), group))
 
 
@@ -102,3 +103,34 @@ def verify_state_value(proof: StateProof, key: bytes, value: bytes | None, check
     expected = None if value is None else leaf_hash(change_leaf(key, value))
     if verify_state(proof, key, checkpoint_root) != expected:
         raise InvalidProof("the state held something else under that key")
+
+
+def check_checkpoint(reader: Reader, height: int, expected_root: bytes, *, buckets: bool = False) -> None:
+    """Recomputes the upper tree of a kept checkpoint from its records; with ``buckets`` also every bucket's tree.
+
+    Raises:
+        StorageFault: a record is missing or damaged, or they do not give that root; ``data["key"]`` names the record.
+    """
+    key = top_key(height)
+    top = reader.get(key)
+    if top is None or root_of_hashes(_hashes(top)) != expected_root:
+        raise StorageFault(f"the group roots of checkpoint {height} do not give its root", key=key)
+    empty_root = root_of_hashes(_hashes(EMPTY_GROUP))
+    for group, group_root in enumerate(_hashes(top)):
+        roots = version_at(reader, group_prefix(group), height) or EMPTY_GROUP
+        if group_root != (empty_root if roots == EMPTY_GROUP else root_of_hashes(_hashes(roots))):
+            raise StorageFault(f"the bucket roots of group {group} are damaged", key=group_prefix(group))
+        if buckets:
+            _check_buckets(reader, group, height, _hashes(roots))
+
+
+def _check_buckets(reader: Reader, group: int, height: int, roots: list[bytes]) -> None:
+    newest: dict[int, bytes] = {}
+    for key, record in reader.iterate(bucket_prefix(group * GROUP_BUCKETS)[:-1]):
+        if int.from_bytes(key[-8:], "big") <= height:
+            newest[key[-9]] = record
+    for low, expected in enumerate(roots):
+        record = newest.get(low)
+        if (bucket_leaf(list(entries(record))) if record else EMPTY_BUCKET_LEAF) != expected:
+            prefix = bucket_prefix(group * GROUP_BUCKETS + low)
+            raise StorageFault(f"bucket {low} of group {group} is damaged", key=prefix)

@@ -20,6 +20,7 @@ from ledger.chain_recheck import Repair
 from ledger.chain_records import FORMAT_KEY, FORMAT_VERSION, TIP_KEY, Format, height_key, history_key
 from ledger.chain_repair import put_back, reindexed
 from ledger.chain_store import ChainStore
+from ledger.checkpoint import PROGRESS_KEY, read_progress
 from ledger.encoding import encode
 from ledger.errors import InvalidBlock, InvalidGenesis, InvalidProof, LocalMisuse, NotFound, StorageFault
 from ledger.merkle import GrowingTree, root
@@ -210,11 +211,12 @@ def test_unknown_format_is_refused(built):
     assert error.value.code == "format_unknown"
 
 
-@pytest.mark.parametrize("key", [FORMAT_KEY, TIP_KEY, height_key(Kind.BLOCK, 6), history_key(0, 6)])
-@pytest.mark.parametrize("value", [None, b"\xc1"])
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [(key, value) for key in (FORMAT_KEY, TIP_KEY, height_key(Kind.BLOCK, 6)) for value in (None, b"\xc1")]
+    + [(history_key(0, 6), None)],
+)
 def test_lost_or_senseless_tip_records_are_a_storage_fault(built, key, value):
-    if key == history_key(0, 6) and value is not None:
-        pytest.skip("any 32 bytes are a hash; the recheck meets it")
     built.store.write({key: value})
     with pytest.raises(StorageFault):
         reopened(built)
@@ -354,6 +356,37 @@ def test_state_that_no_recent_block_touched_is_met_by_the_whole_verification(bui
         assert report.repair is Repair.RESYNC
         built.store.write(before)
     assert built.chain.verify_all(validators_at).ok
+
+
+def test_damaged_checkpoint_records_are_found(make_store):
+    builder = Builder(make_store(), interval=2).initialise()
+    builder.grow(7)
+    store, chain = builder.store, builder.chain
+    assert chain.recheck(validators_at).ok
+    height = read_progress(store).finished_height
+    assert height == 6
+    cases = [(Kind.BUCKET + b"t" + height.to_bytes(8, "big"), True)]
+    for letter, shallow in ((b"g", True), (b"b", False)):
+        cases.append((next(store.iterate(Kind.BUCKET + letter, reverse=True, limit=1))[0], shallow))
+    for key, shallow in cases:
+        before = store.get(key)
+        for value in (None, before[:-1] + bytes([before[-1] ^ 1])):
+            store.write({key: value})
+            whats = {damage.what for damage in chain.recheck(validators_at).damage}
+            assert whats == ({"checkpoint"} if shallow else set())
+            assert "checkpoint" in {damage.what for damage in chain.verify_all(validators_at).damage}
+        store.write({key: before})
+    assert chain.verify_all(validators_at).ok
+
+
+def test_checkpoint_root_other_than_the_headers_is_found(make_store):
+    builder = Builder(make_store(), interval=2).initialise()
+    builder.grow(6)
+    progress = read_progress(builder.store)
+    assert progress.finished_height + 2 <= builder.chain.height
+    builder.store.write({PROGRESS_KEY: encode(progress._replace(finished_root=bytes(32)))})
+    report = builder.chain.recheck(validators_at)
+    assert [(damage.what, damage.repair) for damage in report.damage] == [("checkpoint", Repair.RESYNC)]
 
 
 def test_blocks_from_peers_are_put_back_where_they_belong(built):

@@ -363,6 +363,46 @@ def test_batches_are_whole_and_synced_ones_remain_when_the_process_is_killed(pat
         store.close()
 
 
+FULL_DISK = """
+import resource, signal, sys
+from ledger.errors import StorageFault
+from ledger.store_leveldb import LevelStore
+store = LevelStore(sys.argv[1])
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
+for turn in range(1, 100):
+    try:
+        store.write({b"s%03d" % i: b"%d" % turn + bytes(300) for i in range(300)})
+    except StorageFault:
+        break
+    print(turn, flush=True)
+try:
+    store.write({b"s": b"after"})
+except StorageFault:
+    print("stopped", flush=True)
+"""
+
+
+def test_full_disk_is_a_storage_fault_and_leaves_whole_batches(path):
+    """A limit on the size of files stands for the full disk: the log cannot grow beyond it."""
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, path],
+        stdout=subprocess.PIPE,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=True,
+        timeout=60,
+    )
+    *turns, last = done.stdout.split()
+    assert last == b"stopped"
+    assert 1 <= len(turns) < 20
+    store = LevelStore(path)
+    values = {value for _, value in store.iterate(b"s")}
+    assert values == {turns[-1] + bytes(300)}
+    store.verify()
+    store.close()
+
+
 def test_copy_left_half_made_is_replaced(path):
     store = LevelStore(path)
     store.write({b"a": b"1"})
