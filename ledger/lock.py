@@ -168,9 +168,9 @@ def check_name(name: str, what: str = "name") -> str:
         InvalidLock: otherwise.
     """
     if (
-        not 0 < len(name.encode()) <= MAX_NAME_BYTES
+        not name.isprintable()  # first: a lone surrogate is not, and cannot be encoded
+        or not 0 < len(name.encode()) <= MAX_NAME_BYTES
         or name != name.strip()
-        or not name.isprintable()
         or unicodedata.normalize("NFC", name) != name
         or not _RESERVED.isdisjoint(name)
     ):
