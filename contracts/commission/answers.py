@@ -154,7 +154,7 @@ class AgreementView(Record, frozen=True):
         agreement: the version asked for.
         agreement_hash: its hash.
         address: of the contract that it lives at.
-        in_force: number of the version in force now, 0 when none is yet.
+        in_force: number of the version that holds in the next block, 0 when none does yet.
         versions: all completed versions.
     """
 

@@ -1,4 +1,7 @@
-"""What can be asked of the commission contract; what each question and answer says is in ``answers``."""
+"""What can be asked of the commission contract; what each question and answer says is in ``answers``.
+
+Views help to build the next transaction: "in force" is what will hold in the block after the last committed one.
+"""
 
 from __future__ import annotations
 
@@ -66,7 +69,7 @@ class CommissionViews(Contract):
         """A version of an agreement, and which versions there are."""
         state, name = context.state, arguments.agreement
         versions = _versions(context, name)
-        in_force = versions.in_force(context.block.height)
+        in_force = versions.in_force(context.block.height + 1)
         wanted = arguments.version or in_force or versions.current[0].version
         if not 0 < wanted <= versions.latest:
             raise NotFound(f"agreement {name!r} has versions 1 to {versions.latest}")
@@ -85,7 +88,7 @@ class CommissionViews(Contract):
         page = []
         for key, data in rows[: arguments.limit]:
             versions = versions_codec.decode(data)
-            in_force = versions.in_force(context.block.height)
+            in_force = versions.in_force(context.block.height + 1)
             page.append(
                 a.AgreementSummary(key[1:].decode(), versions.platform, versions.insurer, in_force, versions.latest)
             )
@@ -269,7 +272,7 @@ def _versions(context: EndContext, agreement: str) -> Versions:
 
 
 def _in_force(context: EndContext, agreement: str) -> Agreement:
-    version = _versions(context, agreement).in_force(context.block.height)
+    version = _versions(context, agreement).in_force(context.block.height + 1)
     if version == 0:
         raise NotFound(f"agreement {agreement!r} is not in force yet")
     return load_agreement(context.state, agreement, version)
