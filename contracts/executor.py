@@ -18,6 +18,7 @@ from contracts.admission import find_member
 from contracts.assets import is_defined
 from contracts.codes import Refusal
 from contracts.interface import Account, BlockInfo, CallContext, Contract, Directory, EndContext, Member
+from ledger.admission import SUBMITTING_ROLES
 from ledger.block import OK, Receipt, change_hashes, changes_root, receipts_root
 from ledger.encoding import Codec, encode
 from ledger.errors import Fatal, InvalidGenesis, InvalidInput, InvalidLock, InvalidTransaction, TidegateError
@@ -254,8 +255,8 @@ class BlockExecution(Directory):
         if body.sender not in signers:
             raise Refusal(codes.SENDER_SIGNATURE_MISSING, "the sender's own signature is missing")
         sender = self.member(body.sender)
-        if sender is None:
-            raise Refusal(codes.SENDER_NOT_ADMITTED, "the sender's key has no valid admission certificate")
+        if sender is None or SUBMITTING_ROLES.isdisjoint(sender.roles):
+            raise Refusal(codes.SENDER_NOT_ADMITTED, "no valid admission certificate lets the sender's key submit")
         if not (body.inputs or body.outputs or body.calls):
             raise Refusal(codes.EMPTY, "the transaction does nothing")
         used_keys: set[bytes] = {body.sender}
@@ -320,12 +321,21 @@ class BlockExecution(Directory):
         issued: dict[str, int],
         destroyed: dict[str, int],
     ) -> None:
+        known = self._known_assets
+        if len(inputs) == 1 and not issued and not destroyed:
+            asset, rest = inputs[0].asset, inputs[0].amount
+            for output in outputs:
+                if output.asset != asset:
+                    break
+                rest -= output.amount
+            else:
+                if rest == 0 and asset in known:
+                    return
         totals: dict[str, int] = dict(issued)
         for output in inputs:
             totals[output.asset] = totals.get(output.asset, 0) + output.amount
         for asset, amount in destroyed.items():
             totals[asset] = totals.get(asset, 0) - amount
-        known = self._known_assets
         for output in outputs:
             asset = output.asset
             if asset not in known and not self.asset_exists(asset):

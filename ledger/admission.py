@@ -21,6 +21,8 @@ ROLES: Final = frozenset({"validator", "observer", "member", "service", "patient
 """``validator``: may be in the validator set. ``observer``: a node that follows. ``member``: an organisation's key that
 submits. ``service``: a node's service key that submits. ``patient``: a person admitted through a platform. ``fusion``:
 a node that joins two chains."""
+SUBMITTING_ROLES: Final = ROLES - {"validator", "observer"}
+"""Roles whose keys may send transactions; a node's own key only votes and connects."""
 
 _Hash = Annotated[bytes, Meta(min_length=32, max_length=32)]
 _Key = Annotated[bytes, Meta(min_length=33, max_length=33)]

@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 from typing import Final
 
@@ -27,6 +28,7 @@ from ledger.chain_store import ChainStore, Tip
 from ledger.errors import InvalidBlock, InvalidTransaction
 from ledger.genesis import Genesis
 from ledger.state import Overlay
+from ledger.state_cache import CachedState
 from ledger.store import Kind, Store
 from ledger.transaction import Transaction
 from ledger.types import Hash32, Height, PublicKey, TxId
@@ -61,6 +63,7 @@ class Committed:
     certificate: CommitCertificate
 
 
+@lru_cache(maxsize=8_192)
 def lock_index_prefix(lock: str) -> bytes:
     """Beginning of the index entries of a lock text."""
     return LOCK_INDEX + sha256(lock.encode()).digest()[:16]
@@ -81,6 +84,7 @@ class Chain:
         genesis: as given.
         rules: contracts and bounds.
         store: blocks and state.
+        state: the committed state, cached.
         chain_id: 32 bytes.
         validators: set of every height (it changes with a later protocol version).
         epoch: the one epoch.
@@ -94,7 +98,8 @@ class Chain:
         self.epoch = Epoch(0, 1, 0)
         self.store = ChainStore(store, self.chain_id, genesis.hash)
         interval = genesis.parameters.checkpoint_interval
-        header, result = genesis_block(genesis, self.rules, self.store.state)
+        self.state = CachedState(self.store.state)
+        header, result = genesis_block(genesis, self.rules, self.state)
         if self.store.initialised:
             self.store.initialise(header, result.writes, result.receipts)
             self.checkpoints = CheckpointTree(store, interval, self.store.height)
@@ -104,6 +109,7 @@ class Chain:
             extra.update(_lock_index(result))
             self.store.initialise(header, result.writes, result.receipts, extra)
             self.checkpoints.committed(0)
+            self.state.committed(result.writes)
         self._validators_hash = self.validators.hash(self.chain_id)
         self._candidates: OrderedDict[Hash32, Candidate] = OrderedDict()
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="store")
@@ -126,7 +132,7 @@ class Chain:
 
     def next_due_ms(self) -> int | None:
         """Block time from which some contract has work to do without any transaction, or None."""
-        overlay = Overlay(self.store.state)
+        overlay = Overlay(self.state)
         due = [contract.next_due_ms(StateSpace(overlay, address)) for address, contract in self.rules.contracts.items()]
         return min((time for time in due if time is not None), default=None)
 
@@ -148,7 +154,7 @@ class Chain:
             on_unfit: told of transactions that can be in no block any more.
         """
         parameters = self.genesis.parameters
-        execution = BlockExecution(self.rules, self.store.state, self.next_block(time_ms))
+        execution = BlockExecution(self.rules, self.state, self.next_block(time_ms))
         taken: list[Transaction] = []
         size_bytes = 0
         for transaction in transactions:
@@ -222,7 +228,7 @@ class Chain:
             return known
         header = block.header
         self._check_frame(header, transactions)
-        execution = BlockExecution(self.rules, self.store.state, self.next_block(header.time_ms))
+        execution = BlockExecution(self.rules, self.state, self.next_block(header.time_ms))
         try:
             for index, transaction in enumerate(transactions):
                 execution.add(transaction)
@@ -291,6 +297,7 @@ class Chain:
             )
             await asyncio.get_running_loop().run_in_executor(self._writer, self.store.store.write, batch)
             self.store.committed(candidate.block)
+            self.state.committed(result.writes)
             self.checkpoints.committed(header.height)
             self._candidates.clear()
             return Committed(Height(header.height), candidate, certificate)

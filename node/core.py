@@ -71,13 +71,14 @@ class NodeCore:
         self.chain = Chain(genesis, store)
         self.mempool = Mempool(
             self.chain.rules,
-            self.chain.store.state,
+            self.chain.state,
             limits,
             on_dropped=lambda tx_id, code: self.gateway.on_dropped(tx_id, code),
         )
         self.mempool.start_height(self.chain.next_block())
-        self.membership = Membership(self.chain.rules, [address.peer_id for address in self._addresses])
-        self.membership.refresh(self.chain.store.state, self.chain.tip.header.time_ms)
+        bootstrap = [address.peer_id for address in self._addresses]
+        self.membership = Membership(self.chain.rules, self.chain.validators, bootstrap)
+        self.membership.refresh(self.chain.state, self.chain.tip.header.time_ms)
         self.intake = Intake(self.chain, self.mempool, monotonic_ms, lambda: self.driver.on_waiting())
         self.gateway = LocalGateway(self.chain, self.mempool, self.intake)
         self.fetcher = Fetcher(self.mempool)
@@ -145,11 +146,12 @@ class NodeCore:
         self.chain.close()
 
     async def _housekeeping(self) -> None:
-        """Says again what may have been missed: waiting transactions and our height."""
+        """Says again what may have been missed, and lets go of peers whose certificates have expired."""
         while True:
             await asyncio.sleep(HOUSEKEEPING_S)
             self.intake.republish()
             self.peers.send_status()
+            self.transport.set_allowed(self.membership.allowed)
 
     async def _checkpoints(self) -> None:
         """Works on the next checkpoint between other things."""

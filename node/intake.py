@@ -34,7 +34,9 @@ FLUSH_BYTES: Final = 48 * 1024
 """A batch leaves when it has this many bytes, or after ``FLUSH_AFTER_S``. Below gossip's announce-and-fetch bound."""
 MAX_QUEUED_BYTES: Final = 16 * 1024 * 1024
 """Gossiped batches that wait to be checked; beyond it they are dropped."""
-REPUBLISH_AFTER_MS: Final = 2_000
+REPUBLISH_OWN_AFTER_MS: Final = 2_000
+"""Transactions of our clients are said again after this long without a block, others after ``REPUBLISH_AFTER_MS``."""
+REPUBLISH_AFTER_MS: Final = 10_000
 REPUBLISH_COUNT: Final = 256
 
 _CONDEMNING: Final = frozenset({SIGNATURE_INVALID, CHAIN_WRONG})
@@ -113,7 +115,7 @@ class Intake:
         if transaction.tx_id in self._mempool:
             return False
         try:
-            return self._mempool.admit(transaction, self._clock_ms())
+            return self._mempool.admit(transaction, self._clock_ms(), local=True)
         except InvalidTransaction as error:
             if error.code not in (INPUT_MISSING, REPLAYED):
                 raise
@@ -142,7 +144,9 @@ class Intake:
 
     def republish(self) -> None:
         """Says again what has waited for long: somebody may have missed it."""
-        for transaction in self._mempool.waiting_since(self._clock_ms() - REPUBLISH_AFTER_MS, REPUBLISH_COUNT):
+        now = self._clock_ms()
+        waiting = self._mempool.waiting_since(now - REPUBLISH_OWN_AFTER_MS, now - REPUBLISH_AFTER_MS, REPUBLISH_COUNT)
+        for transaction in waiting:
             self._send_on(transaction.wire)
 
     # --- from peers ---------------------------------------------------------------------------------------------

@@ -162,7 +162,7 @@ class LocalGateway:
             raise InvalidInput(f"limit must be 1 to {MAX_UNSPENT}", code="limit_invalid")
         prefix = lock_index_prefix(lock)
         start = None if after is None else prefix + after + b"\x00"
-        state = self._chain.store.state
+        state = self._chain.state
         found: list[Unspent] = []
         for key, _ in self._chain.store.store.iterate(prefix, start=start):
             outpoint = OutPoint(key[len(prefix) :])
@@ -200,8 +200,8 @@ class LocalGateway:
         decoded = view.arguments.decode(arguments)
         tip = self._chain.tip
         block = BlockInfo(self._chain.chain_id, tip.height, tip.header.time_ms)
-        directory: Directory = BlockExecution(rules, self._chain.store.state, block, sweep=False)
-        overlay = Overlay(self._chain.store.state)
+        directory: Directory = BlockExecution(rules, self._chain.state, block, sweep=False)
+        overlay = Overlay(self._chain.state)
         answer = view.run(instance, EndContext(block, contract, overlay, directory), decoded)
         assert answer is not None
         return answer

@@ -14,6 +14,7 @@ from contracts.executor import Rules
 from ledger.admission import AdmissionCertificate
 from ledger.state import StateReader
 from ledger.types import PublicKey
+from ledger.validators import ValidatorSet
 from p2p.identity import peer_id_of_public_key
 from p2p.transport import PeerId
 
@@ -33,10 +34,13 @@ class Membership:
 
     Args:
         rules: of the chain.
+        validators: the set in force: its members stay connected when their certificates have expired, because a
+            validator leaves by governance only (PROTOCOL.md 2.4).
         bootstrap: peer ids that may connect whatever this node's state says.
     """
 
-    def __init__(self, rules: Rules, bootstrap: Iterable[PeerId] = ()) -> None:
+    def __init__(self, rules: Rules, validators: ValidatorSet, bootstrap: Iterable[PeerId] = ()) -> None:
+        self._validators = validators
         self._address = rules.address_of("admission")
         self._bootstrap = frozenset(bootstrap)
         self._by_peer: dict[PeerId, NodeIdentity] = {}
@@ -62,7 +66,9 @@ class Membership:
     def allowed(self, peer: PeerId) -> bool:
         """Whether ``peer`` may be connected now."""
         node = self._by_peer.get(peer)
-        return (node is not None and node.certificate.valid_at(self.time_ms)) or peer in self._bootstrap
+        if node is None:
+            return peer in self._bootstrap
+        return node.certificate.valid_at(self.time_ms) or node.key in self._validators or peer in self._bootstrap
 
     def node(self, peer: PeerId) -> NodeIdentity | None:
         """Who ``peer`` is, or None."""

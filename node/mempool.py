@@ -41,13 +41,16 @@ class MempoolLimits:
 
 
 class _Entry:
-    __slots__ = ("arrived_ms", "depth", "organisation", "transaction")
+    __slots__ = ("arrived_ms", "depth", "local", "organisation", "transaction")
 
-    def __init__(self, transaction: Transaction, organisation: str, depth: int, arrived_ms: int) -> None:
+    def __init__(
+        self, transaction: Transaction, organisation: str, depth: int, *, arrived_ms: int, local: bool
+    ) -> None:
         self.transaction = transaction
         self.organisation = organisation
         self.depth = depth
         self.arrived_ms = arrived_ms
+        self.local = local
 
 
 class _View:
@@ -138,12 +141,13 @@ class Mempool:
         limits = self._limits
         return len(self._entries) * 10 >= limits.max_transactions * 9 or self.size_bytes * 10 >= limits.max_bytes * 9
 
-    def admit(self, transaction: Transaction, now_ms: int) -> bool:
+    def admit(self, transaction: Transaction, now_ms: int, *, local: bool = False) -> bool:
         """Takes a transaction in after all checks.
 
         Args:
             transaction: decoded; its signatures are verified here unless somebody has done that already.
             now_ms: monotonic clock.
+            local: it came from a client of this node, not from a peer.
 
         Returns:
             False when it was waiting already.
@@ -164,7 +168,7 @@ class Mempool:
         member = checker.member(transaction.body.sender)
         organisation = member.organisation if member is not None else ""
         self._check_quota(organisation, transaction.size_bytes)
-        self._insert(_Entry(transaction, organisation, depth, now_ms))
+        self._insert(_Entry(transaction, organisation, depth, arrived_ms=now_ms, local=local))
         return True
 
     def _check_room(self, transaction: Transaction) -> None:
@@ -290,11 +294,18 @@ class Mempool:
             for tx_id in sorted(self._expiring.get(expiry, ())):
                 self.drop(tx_id, EXPIRED)
 
-    def waiting_since(self, before_ms: int, limit: int) -> list[Transaction]:
-        """At most ``limit`` transactions that arrived before ``before_ms`` (monotonic), oldest first."""
+    def waiting_since(self, local_before_ms: int, before_ms: int, limit: int) -> list[Transaction]:
+        """At most ``limit`` transactions that wait for long, oldest first.
+
+        Args:
+            local_before_ms: those from clients of this node that arrived before (monotonic clock).
+            before_ms: those from peers that arrived before.
+            limit: how many.
+        """
         found: list[Transaction] = []
         for entry in self._entries.values():
-            if entry.arrived_ms >= before_ms or len(found) >= limit:
+            if entry.arrived_ms >= local_before_ms or len(found) >= limit:
                 break
-            found.append(entry.transaction)
+            if entry.local or entry.arrived_ms < before_ms:
+                found.append(entry.transaction)
         return found
