@@ -345,7 +345,7 @@ class BlockExecution(Directory):
             if rest:
                 raise Refusal(
                     codes.UNBALANCED,
-                    f"{asset}: inputs and issued are {abs(rest)} {'more' if rest > 0 else 'less'} than outputs and destroyed",
+                    f"{asset}: inputs and issued exceed outputs and destroyed by {rest}",
                     asset=asset,
                     difference=rest,
                 )

@@ -113,9 +113,9 @@ class StateSpace:
     def iterate(
         self, prefix: bytes, *, start: bytes | None = None, limit: int | None = None
     ) -> Iterator[tuple[bytes, bytes]]:
-        """(key, value) below ``prefix`` in byte order, from ``start`` on (whole key, inclusive); keys are the contract's own.
+        """(key, value) below ``prefix`` in byte order, from ``start`` on (whole key, inclusive).
 
-        Do not write below ``prefix`` while iterating.
+        Keys are the contract's own. Do not write below ``prefix`` while iterating.
         """
         own = self._prefix
         begin = None if start is None else own + start
@@ -312,6 +312,7 @@ class Contract:
 
     def next_due_ms(self, state: StateSpace) -> int | None:
         """Block time from which ``end_block`` has work even without transactions, or None. 0 means: now."""
+        del state
         return None
 
 

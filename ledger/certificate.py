@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import IntEnum
+from itertools import pairwise
 from typing import Annotated, Final
 
 from msgspec import Meta
@@ -93,7 +94,7 @@ def verify_certificate(
         )
 
     seals = certificate.seals
-    if any(a[0] >= b[0] for a, b in zip(seals, seals[1:], strict=False)):
+    if any(a[0] >= b[0] for a, b in pairwise(seals)):
         raise refuse("signers must be sorted and distinct")
     if len(seals) < validators.quorum:
         raise refuse(f"{len(seals)} signers, {validators.quorum} needed")

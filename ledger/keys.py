@@ -104,7 +104,7 @@ def parse_key(text: str) -> PublicKey:
     # bytes.fromhex skips spaces, so the digits are looked at first.
     if text.startswith(_PREFIX) and len(body) == 64 and _HEX_DIGITS.issuperset(body):
         return PublicKey(_SUITE + bytes.fromhex(body))
-    raise InvalidSignature(f"not a public key (ed25519: and 64 lower-case hex digits): {text[:80]!r}", code="key_invalid")
+    raise InvalidSignature(f"no public key (ed25519: and 64 lower-case hex digits): {text[:80]!r}", code="key_invalid")
 
 
 class SignatureCache:

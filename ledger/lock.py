@@ -74,6 +74,7 @@ class KeyLock(Lock):
     key: PublicKey
 
     def satisfied(self, by: Unlocking) -> bool:
+        """See ``Lock``."""
         if self.key not in by.signers:
             return False
         by.used_keys.add(self.key)
@@ -90,6 +91,7 @@ class AccountLock(Lock):
     name: str
 
     def satisfied(self, by: Unlocking) -> bool:
+        """See ``Lock``."""
         lock = by.account_lock(self.name)
         return lock is not None and lock.satisfied(by)
 
@@ -104,6 +106,7 @@ class ContractLock(Lock):
     address: str
 
     def satisfied(self, by: Unlocking) -> bool:
+        """See ``Lock``."""
         return self.address in by.approved
 
     def __str__(self) -> str:
@@ -117,6 +120,7 @@ class HashLock(Lock):
     digest: str
 
     def satisfied(self, by: Unlocking) -> bool:
+        """See ``Lock``."""
         if self.digest not in by.preimage_hashes:
             return False
         by.used_preimages.add(self.digest)
@@ -133,6 +137,7 @@ class AfterLock(Lock):
     height: int
 
     def satisfied(self, by: Unlocking) -> bool:
+        """See ``Lock``."""
         return by.height >= self.height
 
     def __str__(self) -> str:
@@ -148,10 +153,12 @@ class ThresholdLock(Lock):
     word: str
 
     def satisfied(self, by: Unlocking) -> bool:
+        """See ``Lock``."""
         # No short cut: every member marks the signatures that it knows, so that none of them counts as superfluous.
         return sum([member.satisfied(by) for member in self.members]) >= self.needed
 
     def walk(self) -> Iterator[Lock]:
+        """See ``Lock``."""
         yield self
         for member in self.members:
             yield from member.walk()

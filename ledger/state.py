@@ -10,6 +10,7 @@ Layout of state keys (below ``Kind.STATE`` in the store):
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Final, Protocol
 
 from ledger.errors import LocalMisuse
@@ -115,12 +116,7 @@ class Overlay:
         if not changed:
             yield from self.base.iterate(prefix, start=start, limit=limit)
             return
-        count = 0
-        for key, value in self._merge(changed, self.base.iterate(prefix, start=start)):
-            if limit is not None and count >= limit:
-                return
-            count += 1
-            yield key, value
+        yield from islice(self._merge(changed, self.base.iterate(prefix, start=start)), limit)
 
     def _merge(self, changed: list[bytes], stored: Iterator[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes]]:
         position = 0

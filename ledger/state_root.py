@@ -40,8 +40,4 @@ def state_root_slices(state: StateReader, every: int = 512) -> Iterator[Hash32 |
 
 def state_root(state: StateReader) -> Hash32:
     """The root at once."""
-    found: Hash32 | None = None
-    for found in state_root_slices(state):
-        pass
-    assert found is not None
-    return found
+    return next(root for root in state_root_slices(state) if root is not None)

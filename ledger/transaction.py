@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from hashlib import sha256
+from itertools import pairwise
 from typing import Annotated, Final
 
 from msgspec import Meta
@@ -171,10 +172,10 @@ def _check_order(body: Body, witness: Witness) -> None:
     if len(inputs) > 1 and len(set(inputs)) != len(inputs):
         raise InvalidTransaction("an outpoint is spent twice in one transaction", code="input_duplicate")
     signatures = witness.signatures
-    if len(signatures) > 1 and any(a[0] >= b[0] for a, b in zip(signatures, signatures[1:], strict=False)):
+    if len(signatures) > 1 and any(a[0] >= b[0] for a, b in pairwise(signatures)):
         raise InvalidTransaction("signatures must be sorted by key, one for each key", code="signature_duplicate")
     preimages = witness.preimages
-    if len(preimages) > 1 and any(a >= b for a, b in zip(preimages, preimages[1:], strict=False)):
+    if len(preimages) > 1 and any(a >= b for a, b in pairwise(preimages)):
         raise InvalidTransaction("preimages must be sorted and distinct", code="preimage_duplicate")
 
 
@@ -204,9 +205,7 @@ def sign_body(body: Body, keys: Iterable[SigningKey]) -> tuple[tuple[bytes, byte
     return tuple(sorted({key.public: key.sign(tx_id) for key in keys}.items()))
 
 
-def assemble(
-    body: Body, signatures: Iterable[tuple[bytes, bytes]], preimages: Iterable[bytes] = ()
-) -> Transaction:
+def assemble(body: Body, signatures: Iterable[tuple[bytes, bytes]], preimages: Iterable[bytes] = ()) -> Transaction:
     """The transaction made of ``body`` and its witness parts, in canonical order.
 
     Raises:

@@ -72,7 +72,7 @@ class App:
         try:
             self._signer_log = SignerLog(self._home.wal_dir)
         except StorageFault as error:
-            log.error("signer_log_damaged", why=error.message)
+            log.exception("signer_log_damaged", why=error.message)
             return None, [], False
         return self._signer_log, self._signer_log.take_records(), self._signer_log.created
 
@@ -125,7 +125,7 @@ def recheck(chain: Chain) -> None:
     Raises:
         StorageFault: something is damaged that this node must not serve.
     """
-    report = chain.store.recheck(lambda height: chain.validators)
+    report = chain.store.recheck(lambda _height: chain.validators)
     for damage in report.damage:
         log.error("storage_damaged", what=damage.what, height=damage.height, detail=damage.detail)
     if report.repair is not Repair.NONE:

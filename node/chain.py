@@ -23,8 +23,8 @@ from contracts.executor import BlockExecution, BlockFull, ExecutionResult
 from contracts.interface import BlockInfo, StateSpace
 from ledger.block import PROTOCOL_VERSION, Block, Header, block_id, transactions_root
 from ledger.certificate import CommitCertificate
-from ledger.checkpoint import CheckpointTree
 from ledger.chain_store import ChainStore, Tip
+from ledger.checkpoint import CheckpointTree
 from ledger.errors import InvalidBlock, InvalidTransaction
 from ledger.genesis import Genesis
 from ledger.state import Overlay

@@ -18,6 +18,7 @@ from consensus.timing import Parameters
 from ledger.genesis import Genesis
 from ledger.keys import SigningKey
 from ledger.store import Store
+from ledger.types import TxId
 from node.chain import Chain, Committed
 from node.driver import Driver, DurableLog, monotonic_ms
 from node.fetch import Fetcher
@@ -73,13 +74,13 @@ class NodeCore:
             self.chain.rules,
             self.chain.state,
             limits,
-            on_dropped=lambda tx_id, code: self.gateway.on_dropped(tx_id, code),
+            on_dropped=self._on_dropped,
         )
         self.mempool.start_height(self.chain.next_block())
         bootstrap = [address.peer_id for address in self._addresses]
         self.membership = Membership(self.chain.rules, self.chain.validators, bootstrap)
         self.membership.refresh(self.chain.state, self.chain.tip.header.time_ms)
-        self.intake = Intake(self.chain, self.mempool, monotonic_ms, lambda: self.driver.on_waiting())
+        self.intake = Intake(self.chain, self.mempool, monotonic_ms, self._on_waiting)
         self.gateway = LocalGateway(self.chain, self.mempool, self.intake)
         self.fetcher = Fetcher(self.mempool)
         self.synchroniser = Synchroniser(self.chain, self.fetcher)
@@ -115,6 +116,12 @@ class NodeCore:
             log.error("signer_state_lost", height=self.chain.tip.height)
         records = [record_codec.decode(record) for record in data]
         return restore(records, chain_id, self.key.public, sign, parameters, observing=observing)
+
+    def _on_dropped(self, tx_id: TxId, code: str) -> None:
+        self.gateway.on_dropped(tx_id, code)
+
+    def _on_waiting(self) -> None:
+        self.driver.on_waiting()
 
     async def _on_committed(self, committed: Committed) -> None:
         header = committed.candidate.block.header

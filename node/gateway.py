@@ -70,7 +70,7 @@ class Unspent(Record, frozen=True):
 
 
 class BlockEvents(Record, frozen=True):
-    """What a committed block means to subscribers: its header, and (tx id, event) in order; zeros for the block's end."""
+    """What a committed block means to subscribers: (tx id, event) in order; the id is zeros for the block's end."""
 
     height: int
     block_id: bytes

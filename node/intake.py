@@ -87,7 +87,7 @@ class Intake:
             self._on_waiting()
 
     async def submit_many(
-        self, wires: Sequence[bytes], on_admit: Callable[[TxId], None] = lambda tx_id: None
+        self, wires: Sequence[bytes], on_admit: Callable[[TxId], None] = lambda _tx_id: None
     ) -> list[Transaction | TidegateError]:
         """The same for many, in slices; for each the transaction or why it was refused.
 

@@ -6,15 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Final, TypeVar
 
-from contracts.interface import BlockInfo, Directory, EndContext
 from contracts.executor import BlockExecution
+from contracts.interface import BlockInfo, Directory, EndContext
 from ledger.block import Event, Header, Receipt, block_id, receipt_codec
 from ledger.encoding import Codec, Record, encode
 from ledger.errors import InvalidInput, NotFound
 from ledger.lock import parse_lock
-from ledger.state import Overlay, utxo_key
+from ledger.state import Overlay, StoredState, utxo_key
 from ledger.state_root import state_root_slices
-from ledger.state import StoredState
 from ledger.transaction import Output, Transaction
 from ledger.types import Hash32, Height, OutPoint, TxId
 from node.chain import Chain, Committed, lock_index_prefix

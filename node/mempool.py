@@ -87,7 +87,7 @@ class Mempool:
         rules: Rules,
         state: StateReader,
         limits: MempoolLimits,
-        on_dropped: Callable[[TxId, str], None] = lambda tx_id, code: None,
+        on_dropped: Callable[[TxId, str], None] = lambda _tx_id, _code: None,
     ) -> None:
         self._rules = rules
         self._limits = limits
@@ -182,7 +182,7 @@ class Mempool:
     def _check_quota(self, organisation: str, size_bytes: int) -> None:
         if self._organisation_bytes.get(organisation, 0) + size_bytes > self._limits.organisation_bytes:
             raise Overloaded(
-                f"{organisation} has its {self._limits.organisation_bytes} bytes of the mempool in use; try again later",
+                f"{organisation} has its {self._limits.organisation_bytes} bytes of the mempool in use; try later",
                 code="organisation_quota",
                 retry_after_ms=RETRY_AFTER_MS,
             )

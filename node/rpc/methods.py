@@ -8,10 +8,10 @@ from typing import Any, Final, Protocol
 import msgspec
 from pjrpc.server import MethodRegistry
 
+from ledger.block import receipt_codec
 from ledger.document import from_document, to_document
 from ledger.encoding import encode
 from ledger.errors import InvalidInput, NotFound
-from ledger.block import receipt_codec
 from ledger.transaction import MAX_TRANSACTION_BYTES, Transaction
 from ledger.types import OutPoint
 from node.chain import Chain

@@ -1,4 +1,4 @@
-"""``scripts/bench``: starts the network, measures start, rest, low load and saturation, prints and writes the report."""
+"""``scripts/bench``: starts a network, measures start, rest, low load and saturation, writes the report."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from ledger.genesis import Parameters
-from ledger.keys import SigningKey, key_text, verify
+from ledger.keys import SigningKey, verify
 from ledger.transaction import outpoint
 from node.client import Client
 from node.devnet import Devnet
@@ -85,8 +85,6 @@ class Bench:
 
     def wallets(self, part: int) -> list[dict[str, Any]]:
         """Keys and first outputs of one client process, each connection to the next validator."""
-        genesis = json.loads((self.network.directory / "genesis.json").read_bytes())
-        del genesis
         found = []
         for number in range(CONNECTIONS):
             index = part * CONNECTIONS + number

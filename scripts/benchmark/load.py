@@ -131,7 +131,7 @@ async def run(orders: dict[str, Any]) -> dict[str, Any]:
     print(json.dumps({"ready": True}), flush=True)
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
     start = time.perf_counter()
-    measure_from, until = start + orders["warm_s"], start + orders["warm_s"] + orders["seconds"]
+    until = start + orders["warm_s"] + orders["seconds"]
 
     def measure(on: bool) -> None:
         for connection in connections:
@@ -145,7 +145,6 @@ async def run(orders: dict[str, Any]) -> dict[str, Any]:
         await asyncio.gather(*(c.pace(until, each) for c in connections))
     else:
         await asyncio.gather(*(c.saturate(until, batch, depth) for c in connections))
-    del measure_from
     failed: dict[str, int] = {}
     for connection in connections:
         await connection.client.close()
