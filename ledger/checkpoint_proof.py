@@ -130,7 +130,7 @@ def _check_buckets(reader: Reader, group: int, height: int, roots: list[bytes]) 
         if int.from_bytes(key[-8:], "big") <= height:
             newest[key[-9]] = record
     for low, expected in enumerate(roots):
-        record = newest.get(low)
-        if (bucket_leaf(list(entries(record))) if record else EMPTY_BUCKET_LEAF) != expected:
+        leaves = newest.get(low)
+        if (bucket_leaf(list(entries(leaves))) if leaves else EMPTY_BUCKET_LEAF) != expected:
             prefix = bucket_prefix(group * GROUP_BUCKETS + low)
             raise StorageFault(f"bucket {low} of group {group} is damaged", key=prefix)
