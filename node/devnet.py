@@ -87,6 +87,9 @@ class Devnet:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._detach:
+            for child in self._children.values():
+                if child.poll() is None:
+                    child.returncode = 0  # let go: Popen would warn that nobody waits for it
             return
         try:
             await self.stop(self._children)
@@ -209,8 +212,8 @@ class Devnet:
         paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), **self._environment}
         command = [sys.executable, "-P", "-m", "node.cli", "node", "run", "--home", str(node.home)]
-        layout = HomeLayout(node.home)
-        layout.make_directories()
+        HomeLayout(node.home).make_directories()
+        self._release(node)  # of an earlier run that ended by itself
         try:
             with _log_file(node).open("ab") as log:
                 self._log_start[node.name] = log.tell()
@@ -256,12 +259,16 @@ class Devnet:
         process = self._process(node)
         if process is not None and not await process.wait_ended(KILL_S):
             raise NodeFailed(f"{node.name} (pid {process.pid}) does not end", node=node.name, exit_code=None)
+        self._release(node)
+        _pid_file(node).unlink(missing_ok=True)
+
+    def _release(self, node: NetworkNode) -> None:
+        """Reaps a child that has ended, and closes our end of its standard input."""
         child = self._children.pop(node.name, None)
         if child is not None:
             if child.stdin is not None:
                 child.stdin.close()
             child.wait()
-        _pid_file(node).unlink(missing_ok=True)
 
 
 async def ask_status(socket: Path, timeout_s: float = STATUS_S) -> dict[str, Any] | None:

@@ -98,15 +98,15 @@ async def up(report: Report, home: Path, nodes: tuple[str, ...], timeout: float)
     """Start the nodes in the background and wait until they answer. When one fails, none is left running."""
     from node.devnet import Devnet  # noqa: PLC0415 - brings aiohttp, which help does without
 
-    devnet = Devnet(home, detach=True)
-    with report.progress("starting nodes"):
-        started = await devnet.start(nodes or None)
-        try:
-            await devnet.wait_ready(nodes or None, timeout_s=timeout)
-        except BaseException:
-            await devnet.stop(started)
-            raise
-    states = await devnet.status()
+    async with Devnet(home, detach=True) as devnet:
+        with report.progress("starting nodes"):
+            started = await devnet.start(nodes or None)
+            try:
+                await devnet.wait_ready(nodes or None, timeout_s=timeout)
+            except BaseException:
+                await devnet.stop(started)
+                raise
+        states = await devnet.status()
     report.success(f"{len(started)} nodes started" if started else "the nodes were running already")
     _show(report, states)
     report.line(f"next: tidegate node status --home {home / 'node0'}; stop with: tidegate devnet down --home {home}")
