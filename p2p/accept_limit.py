@@ -1,7 +1,8 @@
-"""How many connections may be unfinished at a time, per address and in total; the oldest gives way to the newest.
+"""How many connections may be unfinished at a time, per address and in total, and how fast one address may make them.
 
-Refusing the newest instead would let a flood lock out honest peers; an honest handshake is over long before it is the
-oldest.
+Of unfinished ones the oldest gives way to the newest: refusing the newest instead would let a flood lock out honest
+peers, and an honest handshake is over long before it is the oldest. The rate is there because a handshake costs some
+milliseconds of work before its maker can be refused.
 """
 
 from __future__ import annotations
@@ -65,3 +66,33 @@ class AcceptLimit:
         self.leave(ticket)
         self.evicted += 1
         abort()
+
+
+class AcceptRate:
+    """A token bucket per IP address.
+
+    Args:
+        per_s: connections a second, in the long run.
+        burst: connections at once.
+        addresses_max: addresses remembered; the one that connected longest ago is forgotten first.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(self, per_s: float, burst: int, addresses_max: int, clock: Callable[[], float]) -> None:
+        self._per_s = per_s
+        self._burst = burst
+        self._addresses_max = addresses_max
+        self._clock = clock
+        # Address to (tokens, when they were counted), in the order of the last connection.
+        self._tokens: dict[str, tuple[float, float]] = {}
+
+    def allows(self, address: str) -> bool:
+        """Take a token for one more connection of ``address``; False when there is none."""
+        now = self._clock()
+        tokens, since = self._tokens.pop(address, (float(self._burst), now))
+        tokens = min(float(self._burst), tokens + (now - since) * self._per_s)
+        allowed = tokens >= 1
+        self._tokens[address] = (tokens - 1 if allowed else tokens, now)
+        if len(self._tokens) > self._addresses_max:
+            del self._tokens[next(iter(self._tokens))]
+        return allowed

@@ -45,6 +45,12 @@ class TransportBounds:
     """Connections of one IP address that have not finished their handshake; the oldest gives way to the newest."""
     half_open_total: int = 128
     """The same over all addresses: a flood costs about 100 KB each, and cannot lock out honest peers for long."""
+    accepts_per_s: float = 50.0
+    """Connections a second that one IP address may make: a handshake costs some milliseconds before it is refused."""
+    accepts_burst: int = 250
+    """The same at once: several nodes behind one address that restart together."""
+    accept_addresses_max: int = 4096
+    """IP addresses whose rate is remembered: 600 KB."""
     handshake_timeout_s: float = 5.0
     """From accepted or dialled to ready; an honest handshake takes about 20 ms and six round trips."""
     handshake_max_bytes: int = 64 << 10
@@ -67,7 +73,7 @@ class TransportBounds:
     """Longest pause between dials: a peer that comes back is reached within this time."""
     redial_reset_s: float = 5.0
     """A connection that lasted this long resets the pause; a shorter one does not, or a refusing peer is hammered."""
-    dial_grace_s: float = 0.3
+    dial_grace_s: float = 0.2
     """How long the peer with the higher id waits for the lower one to dial, before it dials itself."""
     race_window_s: float = 5.0
     """Two connections of one pair that are both younger were made at the same time: the lower id's dial is kept."""

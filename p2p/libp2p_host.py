@@ -6,6 +6,7 @@ One overlay is one life of it; the watchdog makes a new one when it dies.
 from __future__ import annotations
 
 import random
+from collections import Counter
 from typing import TYPE_CHECKING, Protocol
 
 import structlog
@@ -13,7 +14,7 @@ import trio
 from libp2p.crypto.ed25519 import create_new_key_pair
 
 from ledger.errors import PeerRefused, TransportFailed
-from p2p.accept_limit import AcceptLimit
+from p2p.accept_limit import AcceptLimit, AcceptRate
 from p2p.libp2p_link import Libp2pLink
 from p2p.libp2p_stack import Stack, Wire
 
@@ -110,7 +111,14 @@ class Overlay:
         self._counters = counters
         self._stack = Stack(key, self._admit, bounds)
         self._accepting = AcceptLimit(bounds.half_open_per_address, bounds.half_open_total)
+        self._rate = AcceptRate(
+            bounds.accepts_per_s, bounds.accepts_burst, bounds.accept_addresses_max, trio.current_time
+        )
         self._diallers: dict[PeerId, _Dialler] = {}
+        # Peers that have proved their identity on a connection to us which is not ready yet.
+        self._incoming: Counter[PeerId] = Counter()
+        # The same for connections that we made.
+        self._outgoing: dict[PeerId, Libp2pLink] = {}
         self._nursery: trio.Nursery | None = None
         # Jitter needs no secrecy.
         self._random = random.Random(key.peer_id)  # noqa: S311
@@ -169,6 +177,12 @@ class Overlay:
         """Give the largest payload of a frame."""
         return self._owner.cap(lane, kind)
 
+    async def let_own_dial_finish(self, peer: PeerId) -> None:
+        """Wait for our own connection to a higher peer id: the other side will keep that one."""
+        link = self._outgoing.get(peer)
+        if link is not None and self._peer_id < peer:
+            await link.settled.wait()
+
     def on_ready(self, link: Libp2pLink) -> bool:
         """Take a complete link into use, unless the pair has a better one."""
         peer = link.peer
@@ -222,9 +236,14 @@ class Overlay:
     async def _on_accepted(self, stream: trio.SocketStream) -> None:
         """Upgrade and run one accepted connection; raises nothing."""
         wire = Wire(stream, self._bounds)
-        address = wire.get_remote_address()
+        remote = wire.get_remote_address()
+        address = remote[0] if remote else ""
+        if not self._rate.allows(address):
+            self._counters.refused_connections += 1
+            wire.abort()
+            return
         evicted = self._accepting.evicted
-        ticket = self._accepting.enter(address[0] if address else "", wire.abort)
+        ticket = self._accepting.enter(address, wire.abort)
         if self._accepting.evicted != evicted:
             self._counters.refused_connections += 1
         try:
@@ -235,7 +254,7 @@ class Overlay:
             link = Libp2pLink(self, peer, self._bounds, wire, muxer, dialled=False)
             assert self._nursery is not None
             self._nursery.start_soon(self._run_link, link)
-            await link.settled.wait()
+            await self._settle_incoming(link)
             self._accepting.leave(ticket)
             # The listener closes the socket when we return.
             await link.ended.wait()
@@ -246,6 +265,15 @@ class Overlay:
         finally:
             self._accepting.leave(ticket)
             wire.abort()
+
+    async def _settle_incoming(self, link: Libp2pLink) -> None:
+        self._incoming[link.peer] += 1
+        try:
+            await link.settled.wait()
+        finally:
+            self._incoming[link.peer] -= 1
+            if not self._incoming[link.peer]:
+                del self._incoming[link.peer]
 
     async def _run_link(self, link: Libp2pLink) -> None:
         try:
@@ -261,15 +289,15 @@ class Overlay:
         pause_s = self._bounds.redial_min_s
         with dialler.scope:
             while True:
+                began = trio.current_time()
                 await self._until_needed(peer, dialler)
-                if self._peer_id > peer and not await self._still_needed_after_grace(peer):
-                    continue
-                link = await self._dial(dialler.next_address())
-                if link is not None:
-                    began = trio.current_time()
-                    await link.ended.wait()
-                    if trio.current_time() - began >= self._bounds.redial_reset_s:
-                        pause_s = self._bounds.redial_min_s
+                if self._peer_id <= peer or await self._still_needed_after_grace(peer):
+                    link = await self._dial(dialler.next_address())
+                    if link is not None:
+                        await link.ended.wait()
+                if trio.current_time() - began >= self._bounds.redial_reset_s + self._bounds.handshake_timeout_s:
+                    # Connected for long, by whomever.
+                    pause_s = self._bounds.redial_min_s
                 await trio.sleep(pause_s * (1 + self._random.random() / 2))
                 pause_s = min(pause_s * 2, self._bounds.redial_max_s)
 
@@ -283,7 +311,11 @@ class Overlay:
     async def _still_needed_after_grace(self, peer: PeerId) -> bool:
         """Let the lower peer id dial first, which avoids most double connections."""
         await trio.sleep(self._bounds.dial_grace_s)
-        return self._owner.link_of(peer) is None and self._owner.is_admissible(peer)
+        return self._owner.link_of(peer) is None and not self._gives_way_to(peer) and self._owner.is_admissible(peer)
+
+    def _gives_way_to(self, peer: PeerId) -> bool:
+        """Whether a lower peer id is just connecting to us, so that a connection of ours would only be closed."""
+        return self._peer_id > peer and peer in self._incoming
 
     async def _dial(self, address: PeerAddress) -> Libp2pLink | None:
         """Make one attempt; gives a link that is in use, or None."""
@@ -293,11 +325,17 @@ class Overlay:
                 stream = await trio.open_tcp_stream(address.host, address.port)
                 wire = Wire(stream, self._bounds)
                 peer, muxer = await self._stack.upgrade_outbound(wire, address.peer_id)
+            if self._owner.link_of(peer) is not None or self._gives_way_to(peer):
+                return None
             link = Libp2pLink(self, peer, self._bounds, wire, muxer, dialled=True)
             assert self._nursery is not None
             self._nursery.start_soon(self._run_link, link)
             wire = None
-            await link.settled.wait()
+            self._outgoing[peer] = link
+            try:
+                await link.settled.wait()
+            finally:
+                del self._outgoing[peer]
             if link.is_ready:
                 return link
             failure = link.closed_reason

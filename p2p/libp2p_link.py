@@ -62,6 +62,9 @@ class LinkOwner(Protocol):
     def cap(self, lane: Lane, kind: int) -> int:
         """Give the largest payload of a frame."""
 
+    async def let_own_dial_finish(self, peer: PeerId) -> None:
+        """Wait for our own connection to ``peer``, if it is as good as made and preferred to this one."""
+
     def on_ready(self, link: Libp2pLink) -> bool:
         """Take a complete link into use; False when it is not wanted."""
 
@@ -158,6 +161,7 @@ class Libp2pLink(Link):
             self._start_lane(Lane.REQUEST)
             return
         await self._lanes_complete.wait()
+        await self._owner.let_own_dial_finish(self.peer)
         if self._become_ready():
             self._start_lane(Lane.REQUEST)
 

@@ -117,6 +117,9 @@ class Libp2pTransport(Peering):
             link.close(REASON_STOPPED)
         self._supervisor.cancel()
         await asyncio.wait((self._supervisor,))
+        if not self._supervisor.cancelled():
+            # Looked at, so that asyncio does not complain: ``wait_failed`` is where it is raised.
+            self._supervisor.exception()
         await self._requests.stop()
 
     async def wait_failed(self) -> None:

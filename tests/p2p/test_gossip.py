@@ -431,6 +431,38 @@ async def test_misuse_raises(mesh: Mesh) -> None:
         node.gossip.publish(VOTES, bytes(100_001))
 
 
+async def test_gossip_works_over_real_connections(overlay: Cluster) -> None:
+    nodes = [await overlay.node(number) for number in range(1, 5)]
+    gossips: list[Gossip] = []
+    got: list[list[bytes]] = [[] for _ in nodes]
+    call_later = asyncio.get_running_loop().call_later
+    for index, node in enumerate(nodes):
+        gossip = Gossip(node.transport, call_later=call_later, bounds=FAST)
+
+        def deliver(_: PeerId, payload: bytes, index: int = index) -> Verdict:
+            got[index].append(payload)
+            return Verdict.ACCEPT
+
+        gossip.subscribe(VOTES, Channel.VOTE, deliver)
+        gossip.subscribe(BATCHES, Channel.BULK, deliver)
+        gossips.append(gossip)
+        node.handler.hook = gossip.handle
+        node.handler.on_connected = gossip.on_connected  # type: ignore[method-assign]
+    # A ring: everything is relayed.
+    for index, node in enumerate(nodes):
+        overlay.point(node, [nodes[(index + 1) % 4]])
+    await until(lambda: all(len(node.transport.peers()) == 2 for node in nodes))
+    payloads = {b"vote", LARGE, bytes(50_000)}
+    gossips[0].publish(VOTES, b"vote")
+    gossips[0].publish(BATCHES, LARGE)
+    gossips[0].publish(BATCHES, bytes(50_000))
+    await until(lambda: all(set(items) == payloads for items in got[1:]))
+    await settle()
+    assert [len(items) for items in got] == [0, 3, 3, 3]
+    for gossip in gossips:
+        gossip.stop()
+
+
 # --- property -----------------------------------------------------------------------------------------------------
 
 

@@ -221,7 +221,7 @@ async def test_what_is_queued_is_delivered_when_the_sender_stops(overlay: Cluste
 
 
 async def test_half_open_flood_is_bounded_and_honest_peers_still_connect(overlay: Cluster) -> None:
-    bounds = dataclasses.replace(QUICK, half_open_per_address=16, handshake_timeout_s=1.0)
+    bounds = dataclasses.replace(QUICK, half_open_per_address=16, handshake_timeout_s=1.0, accepts_burst=400)
     victim = await overlay.node(1, bounds=bounds)
     before = await living_tasks()
     flood: list[asyncio.StreamWriter] = []
@@ -237,6 +237,19 @@ async def test_half_open_flood_is_bounded_and_honest_peers_still_connect(overlay
     assert victim.transport.stats().refused_connections >= 200
     await until(lambda: len(overlay_of(victim)._accepting) == 0)
     for writer in flood:
+        writer.close()
+
+
+async def test_address_that_connects_too_fast_is_refused_until_it_slows_down(overlay: Cluster) -> None:
+    bounds = dataclasses.replace(QUICK, accepts_per_s=20.0, accepts_burst=10, half_open_per_address=100)
+    victim = await overlay.node(1, bounds=bounds)
+    flood = [await asyncio.open_connection(*listen_address(victim)) for _ in range(50)]
+    await until(lambda: victim.transport.stats().refused_connections >= 35)
+    assert len(overlay_of(victim)._accepting) <= 15
+    honest = await overlay.node(2)
+    overlay.point(honest, [victim])
+    await connected(victim, honest)
+    for _, writer in flood:
         writer.close()
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.errors import TransportFailed
-from p2p.accept_limit import AcceptLimit
+from p2p.accept_limit import AcceptLimit, AcceptRate
 from p2p.bounds import TransportBounds
 from p2p.framing import HEADER_BYTES, FrameDecoder
 from p2p.outbox import Outbox
@@ -130,6 +130,26 @@ def test_accept_limit_holds_whatever_comes_and_goes(moves: list[tuple[bool, int]
         assert len(limit) <= 7
         assert all(len(same) <= 3 for same in limit._by_address.values())
         assert sum(len(same) for same in limit._by_address.values()) == len(limit)
+
+
+def test_one_address_connects_at_its_rate_after_a_burst_and_others_are_not_affected() -> None:
+    clock = Clock()
+    rate = AcceptRate(10, 5, 100, clock)
+    assert [rate.allows("a") for _ in range(7)] == [True] * 5 + [False] * 2
+    assert rate.allows("b")
+    clock.now += 0.25
+    assert [rate.allows("a") for _ in range(4)] == [True] * 2 + [False] * 2
+    clock.now += 1000
+    assert [rate.allows("a") for _ in range(6)] == [True] * 5 + [False]
+
+
+def test_rates_remember_a_bounded_number_of_addresses() -> None:
+    rate = AcceptRate(10, 1, 3, Clock())
+    for address in "abcd":
+        assert rate.allows(address)
+    assert len(rate._tokens) == 3
+    assert [rate.allows(address) for address in "dcb"] == [False] * 3
+    assert rate.allows("a")
 
 
 # --- watchdog -----------------------------------------------------------------------------------------------------
