@@ -7,6 +7,7 @@ errors. Only the daemon and ``tidegate node`` import this module: pydantic-setti
 from __future__ import annotations
 
 import os
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -222,13 +223,31 @@ def load_config(path: Path, flags: Mapping[str, object] | None = None) -> Config
         InvalidConfig: unreadable, unknown key, or a value that is not allowed; the text names file, variable or flag,
             the key, and what is allowed. ``data["key"]`` is the dotted key.
     """
-    sources = {
-        "flag": _nest({key: value for key, value in (flags or {}).items() if value is not None}),
-        "environment": _environment(),
-        str(path): read_toml(path),
-    }
+    return _validated(
+        {
+            "flag": _nest({key: value for key, value in (flags or {}).items() if value is not None}),
+            "environment": _environment(),
+            str(path): read_toml(path),
+        }
+    )
+
+
+def check_config_text(text: str) -> None:
+    """Refuses the text of a ``config.toml`` that could not be loaded, before it is written.
+
+    Raises:
+        InvalidConfig: as ``load_config``.
+    """
+    try:
+        _validated({"config.toml": tomllib.loads(text)})
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidConfig(f"config.toml: {error}") from error
+
+
+def _validated(sources: Mapping[str, Mapping[str, Any]]) -> Config:
+    """The configuration of ``sources`` by name, the strongest first."""
     merged: dict[str, Any] = {}
-    for document in reversed(sources.values()):
+    for document in reversed([*sources.values()]):
         _merge(merged, document)
     try:
         return Config(**merged)

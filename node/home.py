@@ -11,7 +11,7 @@ from types import TracebackType
 from ledger.errors import HomeLocked, InvalidGenesis
 from ledger.genesis import Genesis, parse_genesis
 from node.atomic_file import write_atomic
-from node.config import Config, load_config
+from node.config import Config, check_config_text, load_config
 from node.config_text import NodeSettings, config_text, pin_genesis
 from node.keyfile import PassphraseSource, environment_passphrase, write_key
 from node.layout import HomeLayout
@@ -108,12 +108,14 @@ class Home:
             passphrase: seals the key files that are written.
 
         Raises:
-            InvalidConfig: cannot be written; ``file_exists`` when ``keys`` are given and key files are there.
+            InvalidConfig: a setting is not allowed, or cannot be written; ``file_exists`` when ``keys`` are given and key files are there.
             InvalidGenesis: ``genesis`` is wrong, or another one is there.
         """
         pinned = None if genesis is None else parse_genesis(genesis).hash.hex()
         layout = HomeLayout(path)
         layout.socket(settings.socket)
+        text = layout.config_file.read_text(encoding="utf-8") if layout.config_file.exists() else config_text(settings)
+        check_config_text(text)
         layout.make_directories()
         seeds = (keys or NodeKeys.generate()).seeds()
         for kind in NODE_KINDS:
@@ -121,7 +123,6 @@ class Home:
                 write_key(layout.key_file(kind), kind, seeds[kind], passphrase=passphrase)
         if genesis is not None:
             _put_genesis(layout, genesis)
-        text = layout.config_file.read_text(encoding="utf-8") if layout.config_file.exists() else config_text(settings)
         if pinned is not None and "\n[chain]" not in text:
             text += pin_genesis(pinned)
         write_atomic(layout.config_file, text.encode(), replace=True)

@@ -21,7 +21,11 @@ def command() -> None:
     """Make and show keys.
 
     A key file holds one secret key, is readable by its owner only, and can be sealed with a passphrase.
-    """
+
+    \b
+    tidegate key new member.key
+    tidegate key show devnet/node0
+    """  # noqa: D301 - click's mark against rewrapping is a backslash
 
 
 @command.command()
@@ -35,7 +39,7 @@ def new(report: Report, file: Path, kind: str, *, seal: bool) -> None:
     \b
     tidegate key new member.key
     tidegate key new --kind authority --seal authority.key
-    """  # noqa: D301 - click's mark against rewrapping is a backslash
+    """  # noqa: D301
     public = write_key(file, kind, SigningKey.generate().seed, passphrase=new_passphrase(seal=seal))
     report.success(f"wrote {file}")
     report.fields(_described(kind, public, sealed=seal))
