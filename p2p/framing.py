@@ -99,6 +99,8 @@ class FrameDecoder:
                 self._buffer += data
             return []
         frames: list[tuple[int, bytes]] = []
+        # Slicing bytes copies once, slicing a bytearray and making bytes of it would copy twice.
+        view = memoryview(source)
         offset = 0
         while True:
             self._need = HEADER_BYTES
@@ -112,8 +114,9 @@ class FrameDecoder:
             if size < end:
                 self._need = end - offset
                 break
-            frames.append((kind, bytes(source[offset + HEADER_BYTES : end])))
+            payload = source[offset + HEADER_BYTES : end] if source is data else view[offset + HEADER_BYTES : end]
+            frames.append((kind, bytes(payload)))
             offset = end
         # A fresh buffer, so that a large one is not kept for life.
-        self._buffer = bytearray(memoryview(source)[offset:])
+        self._buffer = bytearray(view[offset:])
         return frames

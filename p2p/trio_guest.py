@@ -66,6 +66,8 @@ class _Guest:
 
     async def end(self) -> None:
         """End the run and wait for it."""
+        # It may be so young that there is nothing to cancel yet.
+        await asyncio.wait((self._ready, self._ended), return_when=asyncio.FIRST_COMPLETED)
         if self._scope is not None:
             self._scope.cancel()
         await asyncio.wait((self._ended,))
