@@ -16,6 +16,7 @@ from ledger.transaction import MAX_TRANSACTION_BYTES, Transaction
 from ledger.types import OutPoint
 from node.chain import Chain
 from node.local import LocalGateway
+from node.rpc.errors import typed_errors
 
 MAX_TIMEOUT_MS: Final = 60_000
 MAX_EVENT_BLOCKS: Final = 256
@@ -70,7 +71,7 @@ class Methods:
             ("events.next", self.events_next),
             ("service.call", self.service_call),
         ):
-            registry.add_method(function, name)
+            registry.add_method(typed_errors(function), name)
         return registry
 
     # --- node and chain -------------------------------------------------------------------------------------------

@@ -8,14 +8,12 @@ import logging
 import stat
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import msgspec
 import structlog
 from aiohttp import web
-from pjrpc.common import Request, Response
 from pjrpc.server import AsyncDispatcher
-from pjrpc.server.exceptions import InternalError, JsonRpcError
 
 from ledger.errors import InvalidConfig, MalformedBytes, Overloaded, TidegateError
 from ledger.transaction import MAX_TRANSACTION_BYTES, Transaction
@@ -23,7 +21,6 @@ from ledger.types import TxId
 from node.gateway import Outcome
 from node.intake import Intake
 from node.local import LocalGateway
-from node.rpc.errors import as_rpc_error
 from node.rpc.methods import MAX_TIMEOUT_MS, Methods
 
 log = structlog.get_logger(__name__)
@@ -56,7 +53,7 @@ class RpcServer:
         self._in_flight = 0
         logging.getLogger("pjrpc").setLevel(logging.CRITICAL)  # it logs parameters; ours are nobody's business
         self._dispatcher: AsyncDispatcher[None] = AsyncDispatcher(
-            json_loader=_strict_json, middlewares=[cast("Any", _refusals)], max_batch_size=MAX_BATCH_REQUESTS
+            json_loader=_strict_json, max_batch_size=MAX_BATCH_REQUESTS
         )
         self._dispatcher.registry.merge(methods.registry())
 
@@ -184,16 +181,3 @@ def _strict_json(text: str, **options: Any) -> Any:
         raise
     except ValueError as error:  # an integer of more digits than Python converts
         raise json.JSONDecodeError(str(error), "", 0) from error
-
-
-async def _refusals(request: Request, context: Any, handler: Callable[[Request, Any], Awaitable[Response]]) -> Response:
-    """Turns our errors into replies, and anything else into an internal error with a log line."""
-    try:
-        return await handler(request, context)
-    except TidegateError as error:
-        raise as_rpc_error(error) from error
-    except JsonRpcError:
-        raise
-    except Exception as error:
-        log.exception("rpc_failed", method=request.method)
-        raise InternalError(data={"code": "internal_error", "family": "fatal"}) from error
