@@ -93,9 +93,7 @@ class SocketHttp:
             async with self._open().post(
                 f"http://localhost{path}", data=body, headers=headers, timeout=timeout
             ) as response:
-                content = await response.content.read(MAX_ANSWER_BYTES)
-                if not response.content.at_eof():
-                    raise malformed_answer(f"longer than {MAX_ANSWER_BYTES} bytes")
+                content = await _read_all(response.content)
                 if response.status == 503:
                     raise _overloaded(response.headers.get("Retry-After"))
                 return response.status, content, dict(response.headers)
@@ -111,6 +109,16 @@ class SocketHttp:
             connector = aiohttp.UnixConnector(self.socket_path, limit=MAX_CONNECTIONS)
             self._session = aiohttp.ClientSession(connector=connector, auto_decompress=False)
         return self._session
+
+
+async def _read_all(stream: aiohttp.StreamReader) -> bytes:
+    """The whole body: a single ``read`` gives only what has arrived so far."""
+    content = bytearray()
+    while data := await stream.readany():
+        content += data
+        if len(content) > MAX_ANSWER_BYTES:
+            raise malformed_answer(f"longer than {MAX_ANSWER_BYTES} bytes")
+    return bytes(content)
 
 
 def _overloaded(retry_after: str | None) -> Overloaded:
