@@ -75,6 +75,9 @@ class ImportRun:
         agreement: the version in force.
         key: the platform's.
         progress: called with the number of policies that are done since the last call.
+        acknowledged: called with the transaction id of each booking of this run, once it is committed.
+        batch: transactions in one submission.
+        in_flight: submissions at a time.
 
     Attributes:
         result: what has been booked so far.
@@ -87,12 +90,19 @@ class ImportRun:
         agreement: Agreement,
         key: SigningKey,
         progress: Callable[[int], None] | None = None,
+        acknowledged: Callable[[bytes], None] | None = None,
+        *,
+        batch: int = BATCH,
+        in_flight: int = IN_FLIGHT,
     ) -> None:
         self._gateway = gateway
         self._books = CommissionBooks(gateway, contract)
         self._agreement = agreement
         self._key = key
         self._progress = progress or _silent
+        self._acknowledged = acknowledged or _silent
+        self._batch = batch
+        self._in_flight = in_flight
         self.result = ImportResult()
 
     async def run(self, plan: ImportPlan) -> ImportResult:
@@ -102,7 +112,7 @@ class ImportRun:
             RemoteFault: the node went away for longer than ``GIVE_UP_S``; ``result`` says how far it came.
         """
         rest = await self._unbooked(plan.sales)
-        queue = [rest[i : i + BATCH] for i in range(0, len(rest), BATCH)]
+        queue = [rest[i : i + self._batch] for i in range(0, len(rest), self._batch)]
         queue.reverse()
 
         async def work() -> None:
@@ -110,7 +120,7 @@ class ImportRun:
                 await self._book(queue.pop())
 
         async with asyncio.TaskGroup() as group:
-            for _ in range(min(IN_FLIGHT, len(queue))):
+            for _ in range(min(self._in_flight, len(queue))):
                 group.create_task(work())
         self.result.refused.sort()
         self.result.unknown.sort()
@@ -178,6 +188,7 @@ class ImportRun:
             self._progress(1)
             if answer.status == "committed":
                 result.booked += 1
+                self._acknowledged(answer.tx_id)
                 result.amount += item.commission
             elif answer.code in _BOOKED_BEFORE:
                 result.already += 1
@@ -186,5 +197,5 @@ class ImportRun:
         return expired
 
 
-def _silent(steps: int) -> None:
-    del steps
+def _silent(news: object) -> None:
+    del news

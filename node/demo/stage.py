@@ -1,0 +1,65 @@
+"""The network that the demo plays on: who takes part, which accounts there are, and who can pay."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from ledger.genesis import Parameters
+from ledger.validators import ValidatorSet
+from node.network import AccountPlan, AssetPlan, NetworkPlan
+
+PLATFORM: Final = "Platform B"
+INSURER: Final = "Insurer C"
+CURRENCY: Final = "CNY"
+SCALE: Final = 2
+FUNDS: Final = (1_000_000_00, 1_000_000_00, 500_000_00)
+"""What the insurer has to begin with, minor units, in several outputs."""
+
+CASH_B: Final = "B cash"
+CASH_C: Final = "C cash"
+EXAMPLE_LINE: Final = "B-health insurance-online sales"
+IMPORT_LINE: Final = "B-medical insurance-online sales"
+BOOKS: Final = ("settlement pending", "settled", "clawback")
+
+
+def account_names(line: str) -> tuple[str, str, str]:
+    """Pending, settled and clawback account of a line of business."""
+    pending, settled, clawback = (f"{line}-{name}" for name in BOOKS)
+    return pending, settled, clawback
+
+
+def plan(directory: Path, validators: int) -> NetworkPlan:
+    """A network of ``validators`` validators; platform and insurer have a node each, whatever their number."""
+    both = f"any(key({{{PLATFORM}}}),key({{{INSURER}}}))"
+    accounts = [
+        AccountPlan(CASH_B, PLATFORM, f"key({{{PLATFORM}}})"),
+        AccountPlan(CASH_C, INSURER, f"key({{{INSURER}}})"),
+    ]
+    for line in (EXAMPLE_LINE, IMPORT_LINE):
+        pending, settled, clawback = account_names(line)
+        accounts.append(AccountPlan(pending, PLATFORM, both))
+        accounts.append(AccountPlan(settled, PLATFORM, f"key({{{PLATFORM}}})"))
+        accounts.append(AccountPlan(clawback, PLATFORM, both))
+    return NetworkPlan(
+        directory=directory,
+        name="demo",
+        validators=validators,
+        observers=max(0, 2 - validators),
+        organisations=(PLATFORM, INSURER),
+        assets=(AssetPlan(CURRENCY, tuple((amount, f"account({CASH_C})") for amount in FUNDS), SCALE),),
+        accounts=tuple(accounts),
+        parameters=Parameters(base_timeout_ms=500, empty_block_ms=1_000),
+        services={PLATFORM: ("transaction", "bookkeeping"), INSURER: ("settlement",)},
+    )
+
+
+def survives_a_loss(validators: int) -> bool:
+    """Whether a quorum is left when one validator is dead, and that one need not be the platform's or the insurer's."""
+    return validators > 2 and validators - 1 >= quorum(validators)
+
+
+def quorum(validators: int) -> int:
+    """How many validators decide (``ledger.validators``)."""
+    keys = [index.to_bytes(33, "big") for index in range(validators)]
+    return ValidatorSet(keys).quorum  # type: ignore[arg-type]  # only their number counts

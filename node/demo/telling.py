@@ -1,0 +1,135 @@
+"""The demo in words and tables, amounts in major units as in the paper."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from contracts.commission.answers import Books, RequestSummary
+from contracts.commission.records import Agreement
+from node.cli.commission_books import BOOKS_COLUMNS, books_row
+from node.cli.commission_session import money
+from node.cli.output import Report
+from node.demo.audit import Check
+from node.demo.charges import Imported
+from node.demo.example import REQUEST_NAME, SALES, Example
+from node.demo.stage import CURRENCY, SCALE, quorum
+from node.network_file import Network
+
+
+def heading(report: Report, text: str) -> None:
+    """A chapter's title."""
+    report.line()
+    report.line(click.style(text, bold=True))
+
+
+def amount(minor_units: int) -> str:
+    """An amount as the paper writes it: ``90``, or ``51.77`` where there are cents."""
+    return money(minor_units, SCALE).removesuffix("." + "0" * SCALE)
+
+
+def show_network(report: Report, network: Network, directory: Path) -> None:
+    """Who takes part."""
+    heading(report, "The network")
+    report.table(
+        ["node", "organisation", "role"],
+        [[node.name, node.organisation, "validator" if node.validates else "observer"] for node in network.nodes],
+    )
+    deciding = sum(node.validates for node in network.nodes)
+    report.line(f"{quorum(deciding)} of {deciding} validators decide; each organisation has its home in {directory}")
+    if deciding < 4:
+        report.line("With fewer than 4 validators the network tolerates none that lies; run the demo with 4 or more.")
+
+
+def show_example(report: Report, played: Example) -> None:
+    """The tables of PROTOCOL.md 1.4."""
+    heading(report, "The worked example: 3 %, settled when 3 are pending")
+    report.table(
+        ["tx", "source", "premium", "pending", "account"],
+        [
+            [name, policy, amount(booking.record.inputs[0].amount), amount(booking.commission), booking.pending]
+            for (name, policy, _), booking in zip(SALES, played.bookings, strict=True)
+        ],
+    )
+    request = played.request
+    report.line()
+    report.table(
+        ["request", "inputs", "sum", "settled to", "hash of the batch"],
+        [
+            [
+                REQUEST_NAME,
+                ", ".join(amount(item.amount) for item in request.items),
+                amount(request.amount),
+                request.totals[0].account,
+                request.batch_hash.hex()[:16] + "…",
+            ]
+        ],
+    )
+    report.line(
+        f"The insurer's service verified the hash and paid {amount(played.paid)} {CURRENCY}, in one transaction."
+    )
+
+
+def show_import(report: Report, imported: Imported, seconds: float) -> None:
+    """How the import went."""
+    heading(report, "A real file: charges.csv at 3 %, settled when 100 are pending")
+    result, loss = imported.result, imported.loss
+    report.line(
+        f"{result.booked} policies booked in {seconds:.1f} s, {money(result.amount, SCALE)} {CURRENCY} commission"
+    )
+    if loss is not None:
+        report.line(
+            f"{loss.node} was killed (SIGKILL) when {loss.booked} were booked, at height {loss.height}; "
+            f"the other {loss.rest} were booked without it"
+        )
+
+
+def show_loss(report: Report, imported: Imported, height: int) -> None:
+    """That the killed validator is back."""
+    assert imported.loss is not None
+    report.line(f"{imported.loss.node} was started again and has the same block {height} as the others")
+
+
+def show_requests(
+    report: Report, terms: Agreement, requests: Sequence[RequestSummary], changed: Sequence[str], books: Books
+) -> None:
+    """Changes, settlements, books."""
+    heading(report, "Second thoughts, and the rest settled")
+    report.line(f"cancelled or corrected: {', '.join(changed)}")
+    report.line()
+    report.table(
+        ["request", "reason", "records", "sum", "clawed back", "paid"],
+        [
+            [
+                r.request,
+                r.reason,
+                r.count,
+                money(r.amount, SCALE),
+                money(r.amount - r.paid, SCALE),
+                money(r.paid, SCALE),
+            ]
+            for r in requests
+        ],
+    )
+    report.line()
+    report.table(BOOKS_COLUMNS, [books_row(terms, books)])
+
+
+def show_checks(report: Report, checks: Sequence[Check]) -> None:
+    """What the auditor found."""
+    heading(report, "The auditor recomputes everything from the file and the unspent outputs")
+    for check in checks:
+        mark = click.style("ok    ", fg="green") if check.ok else click.style("FAILED", fg="red", bold=True)
+        report.line(f"{mark} {check.name}: {check.detail}")
+
+
+def show_verdict(report: Report, checks: Sequence[Check], height: int, seconds: float) -> None:
+    """The last line."""
+    failed = sum(not check.ok for check in checks)
+    report.line()
+    if failed:
+        report.line(click.style(f"{failed} of {len(checks)} checks failed", fg="red", bold=True))
+    else:
+        report.success(f"{len(checks)} checks passed; {height} blocks, {seconds:.1f} s")
