@@ -257,6 +257,38 @@ def test_truncated_files_never_give_a_wrong_value_or_a_hole(tmp_path):
     assert "earlier" in {outcome for (name, _), outcome in outcomes.items() if name.endswith(".log")}
 
 
+def record_ends(log):
+    """Where the records of a LevelDB log end: 7 bytes of header, of which two are the length, in 32 KiB blocks."""
+    ends, position = [], 0
+    while position + 7 <= len(log):
+        position += 7 + int.from_bytes(log[position + 4 : position + 6], "little")
+        ends.append(position)
+    return ends
+
+
+def test_manifest_that_forgets_a_whole_log_is_noticed_by_the_batch_numbers(tmp_path):
+    """LevelDB opens such a store without a word: the table that the log became is no longer known, later logs are."""
+    path = tmp_path / "store"
+    rng = random.Random(7)
+    store = LevelStore(str(path))
+    for turn in range(26):
+        store.write({b"turn%d" % turn: b"", **{b"s%d" % rng.randrange(3_000): rng.randbytes(800) for _ in range(700)}})
+    store.close()
+    (manifest,) = path.glob("MANIFEST-*")
+    ends = record_ends(manifest.read_bytes())
+    assert 2 <= len(ends) < 40
+    outcomes = []
+    for end in ends[:-1]:
+        damaged = tmp_path / "damaged"
+        shutil.copytree(path, damaged)
+        os.truncate(damaged / manifest.name, end)
+        with pytest.raises(StorageFault) as error:
+            LevelStore(str(damaged))
+        outcomes.append(error.value.data.get("lost"))
+        shutil.rmtree(damaged)
+    assert any(outcomes), outcomes
+
+
 def test_every_missing_file_is_noticed_or_leaves_an_earlier_moment(tmp_path):
     path = tmp_path / "store"
     history = written(str(path))
