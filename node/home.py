@@ -108,7 +108,8 @@ class Home:
             passphrase: seals the key files that are written.
 
         Raises:
-            InvalidConfig: a setting is not allowed, or cannot be written; ``file_exists`` when ``keys`` are given and key files are there.
+            InvalidConfig: a setting is not allowed, or a file cannot be written; ``file_exists`` when ``keys`` are
+                given and key files are there.
             InvalidGenesis: ``genesis`` is wrong, or another one is there.
         """
         pinned = None if genesis is None else parse_genesis(genesis).hash.hex()
