@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from consensus.deciding import advance_decision
+from consensus.inputs import TimerKind
 from consensus.justification import highest_prepared, justification_flaw
+from consensus.liveness import arm_round_timer
 from consensus.messages import Proposal
 from consensus.rounds import enter_round
 from consensus.timing import is_plausible_time
@@ -46,6 +48,8 @@ def on_proposal(turn: Turn, proposal: VerifiedProposal, wall_ms: int) -> None:
     if refusal is not None:
         current.proposal = proposal
         turn.refuse(message, refusal)
+        if TimerKind.ROUND not in turn.state.timers:
+            arm_round_timer(turn)  # Justified all the same: a quorum is in this round, and has to get out of it.
         return
     take_proposal(turn, proposal)
 

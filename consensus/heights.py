@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from consensus.deciding import on_commit
 from consensus.effects import Broadcast, EnterObserve, LeaveObserve, ObserveReason
+from consensus.epoch import proposer
 from consensus.inputs import HeightStarted, TimerKind
 from consensus.liveness import arm_first_round_timer, arm_round_timer
 from consensus.messages import Commit, Message, Prepare, RoundChange, decode_message
@@ -15,7 +16,7 @@ from consensus.verified import VerifiedBlock
 from consensus.voting import on_prepare, say_commit
 from ledger.certificate import VoteKind
 from ledger.errors import LocalMisuse
-from ledger.types import Hash32, Height
+from ledger.types import Hash32, Height, Round
 
 _SAID_AGAIN = (VoteKind.ROUND_CHANGE, VoteKind.PROPOSAL, VoteKind.PREPARE, VoteKind.COMMIT)
 
@@ -24,12 +25,13 @@ def start_height(turn: Turn, started: HeightStarted) -> None:
     """Begins to decide a height, in round 0 or where a restart interrupted us. Early messages are the caller's.
 
     Raises:
-        LocalMisuse: the height does not lie above the last one started.
+        LocalMisuse: the height does not lie above the last one started, or lies before its epoch.
     """
     state = turn.state
     before = state.current
     if before is not None and started.height <= before.height:
         raise LocalMisuse(f"height {started.height} was started after {before.height}", height=started.height)
+    proposer(started.epoch, started.validators, started.height, Round(0))  # raises before anything has changed
     same_set = before is not None and before.validators == started.validators
     current = HeightState(
         started.height,
@@ -127,7 +129,12 @@ def _resume(turn: Turn, restored: Restored) -> None:
             current.seen.see(message.signer, message.round)
             _count_own(turn, message)
     prepared = restored.prepared
-    if prepared is not None and prepared.certificate.round == current.round and VoteKind.COMMIT not in current.own:
+    committed = current.own.get(VoteKind.COMMIT)
+    if (
+        prepared is not None
+        and prepared.certificate.round == current.round
+        and (committed is None or committed.round < current.round)
+    ):
         say_commit(turn, prepared.certificate.block_id)
     arm_round_timer(turn)
     propose_again(turn)

@@ -47,6 +47,7 @@ from consensus.voting import on_block_checked, on_prepare
 from ledger.certificate import VoteKind
 from ledger.types import Height, PublicKey
 
+_BEFORE_THE_FIRST_HEIGHT: Final = (HeightStarted, LatestOwnMessage, PeerConnected)
 _ORDER: Final = {VoteKind.ROUND_CHANGE: 0, VoteKind.PROPOSAL: 1, VoteKind.PREPARE: 2, VoteKind.COMMIT: 3}
 """In which order a validator says things within a round."""
 
@@ -62,7 +63,7 @@ def step(state: State, event: Input, now_ms: int) -> tuple[Effect, ...]:
     Raises:
         LocalMisuse: the driver broke the contract of an input; the state is unchanged.
     """
-    if state.halted or (state.current is None and not isinstance(event, HeightStarted | LatestOwnMessage)):
+    if state.halted or (state.current is None and not isinstance(event, _BEFORE_THE_FIRST_HEIGHT)):
         return ()
     turn = Turn(state, now_ms)
     _HANDLERS[type(event)](turn, event)

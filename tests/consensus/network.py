@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from consensus import effects as do
@@ -63,7 +63,8 @@ class Node:
     def height(self) -> int:
         return len(self.chain)
 
-    def start(self) -> None:
+    def start(self, first: Sequence[Message] = ()) -> None:
+        """Restores the state from disk; ``first`` are own messages that peers return before the first height."""
         self.alive = True
         self.life += 1
         self.place = (0, 0)
@@ -71,7 +72,11 @@ class Node:
         self.state = restore(
             [record_codec.decode(data) for data in self.disk], CHAIN, self.key, signer(self.key), self.net.parameters
         )
+        for own in first:
+            step(self.state, event.LatestOwnMessage(authenticate(own, CHAIN, verify)), self.net.now)
         self.start_height()
+        if not self.faulty:
+            self.net.connect(self)
 
     def crash(self) -> None:
         self.alive = False
@@ -156,6 +161,7 @@ class Node:
             case do.ReportSigningRefused():
                 self.refused.append(effect)
             case do.EnterObserve():
+                assert self.faulty or self.net.may_observe, "an honest validator mistrusts its memory"
                 self.observed.append(effect)
             case do.Halt():
                 raise AssertionError("an honest node halted")
@@ -281,6 +287,17 @@ class Network:
         """Node to side of a partition; messages cross only within a side."""
         self.filter: Callable[[Node, Node], bool] = lambda _sender, _receiver: True
         self.messages = 0
+        self.may_observe = False
+
+    def connect(self, node: Node) -> None:
+        """A started node connects to the others, sooner or later: each side returns the other's latest message."""
+        for other in self.nodes:
+            if other.key != node.key:
+                self.after(self.random.randrange(50), partial(self.meet, node, other))
+
+    def meet(self, one: Node, other: Node) -> None:
+        one.give(event.PeerConnected(other.key))
+        other.give(event.PeerConnected(one.key))
 
     def is_faulty(self, who: bytes) -> bool:
         return any(node.faulty for node in self.nodes if node.key == who)

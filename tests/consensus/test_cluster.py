@@ -130,3 +130,25 @@ def test_a_cluster_recovers_when_all_restart_in_different_rounds():
         net.run(net.now + 5_000)
     net.drop = 0.0
     net.run_to_height(5, within_ms=60_000)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_validator_restored_from_a_backup_does_not_sign_twice(seed):
+    """Its signer log lost the newest records; what its peers return keeps it silent until that height is decided."""
+    net = Network(seed, 4)
+    net.may_observe = True
+    net.start()
+    net.run_to_height(2 + seed % 4, within_ms=10_000)
+    height = max(node.height for node in net.nodes) + 1
+    victim = net.nodes[(height - 1) % 4]  # proposer of that height
+    net.run(net.now + 5_000, lambda: victim.height == height - 1)
+    backup = list(victim.disk)
+    net.run(net.now + 5_000, lambda: victim.place == (height, 0) and bool(victim.state.current.own))
+    net.run(net.now + net.random.randrange(3, 30))
+    victim.crash()
+    victim.disk = backup
+    returned = [node.state.latest.get(victim.key) for node in net.nodes if node is not victim]
+    victim.start(first=[message for message in returned if message is not None])
+    net.run_to_height(height + 4, within_ms=60_000)
+    assert not any(node.refused for node in net.nodes)
+    assert victim.key in {record[0] for record in net.said if record[1] > height + 1}  # it signs again later

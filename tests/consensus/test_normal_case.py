@@ -6,6 +6,7 @@ import pytest
 
 from consensus import effects as do
 from consensus import inputs as event
+from consensus.epoch import Epoch
 from consensus.inputs import TimerKind
 from consensus.messages import Commit, Prepare, Proposal
 from consensus.records import PreparedBlock, SignedVote
@@ -249,5 +250,13 @@ def test_nothing_happens_before_the_first_height():
     v = Validator()
     assert v.hear(prepare(0, bytes(32))) == []
     assert v.give(event.WorkAvailable(0)) == []
-    assert v.give(event.PeerConnected(key(1))) == []
+    assert v.give(event.PeerConnected(key(1))) == [do.ReturnLatest(key(1), None)]
     assert v.give(event.TimerFired(TimerKind.ROUND, 1, 0)) == []
+
+
+def test_a_height_before_its_epoch_changes_nothing():
+    v = Validator()
+    v.start(1)
+    with pytest.raises(LocalMisuse):
+        v.give(event.HeightStarted(2, Epoch(1, 9, 0), validators(4), bytes(32), WALL))
+    assert v.state.current.height == 1

@@ -227,3 +227,16 @@ def test_late_timers_of_the_earlier_life_do_nothing():
     w = again(v)
     w.start()
     assert w.give(event.TimerFired(TimerKind.ROUND, 1, 0)) == []
+
+
+def test_an_earlier_commit_does_not_replace_the_one_that_is_due():
+    v = Validator()
+    v.start()
+    made = v.lock()
+    held = certificate([0, 1, 3], name(made))
+    justification, _ = justify([round_change(i, 1, held) for i in (0, 1, 2)])
+    v.hear(proposal(1, made, round_=1, justification=justification))
+    v.hear(prepare(0, name(made), round_=1), prepare(1, name(made), round_=1))
+    records = [r for r in v.records() if not (isinstance(r, SignedVote) and (r.kind, r.round) == (2, 1))]
+    w = Validator(records=records)
+    assert said(w.start()) == [commit(3, name(made), round_=1)]

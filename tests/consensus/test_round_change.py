@@ -273,3 +273,13 @@ def test_rounds_entered_do_not_resurrect_an_old_proposal():
     assert of(do.BuildBlock, v.all)[-1] == do.BuildBlock(1, 4, WALL, allow_empty=True)
     assert v.built(v.make(), round_=0) == []
     assert [m.round for m in said(v.built(v.make(), round_=4))] == [4, 4]
+
+
+def test_a_justified_proposal_that_is_refused_starts_the_timer_all_the_same():
+    v = Validator()
+    v.start()
+    justification, _ = justify([round_change(i, 2) for i in (0, 1, 2)])
+    bad = v.make(proposer=2, parent=bytes(32))
+    effects = v.hear(proposal(2, bad, round_=2, justification=justification))
+    assert [e.reason for e in of(do.RefuseBlock, effects)] == ["parent_wrong"]
+    assert v.timer() == v.now + 4_000
