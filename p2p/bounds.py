@@ -15,8 +15,12 @@ class TransportBounds:
     """Largest payload of a ping, a ready mark or a refusal on the request stream: an id and a code."""
     coalesce_bytes: int = 64 << 10
     """Small frames are written together up to this size: one Yamux frame, one Noise message (30 times the rate)."""
-    read_bytes: int = 64 << 10
-    """One read from a stream or socket; the decoder gives the loop back in between."""
+    write_batch_bytes: int = 256 << 10
+    """Of a large frame, so much is written in one system call; a vote waits for no more than this (under 1 ms)."""
+    read_bytes: int = 128 << 10
+    """One read from a socket."""
+    stream_read_bytes: int = 256 << 10
+    """One read from a lane; its frames are handled before the loop is given back."""
 
     vote_queue_bytes: int = 8 << 20
     """Outgoing VOTE queue of one peer: some proposals of the largest size and thousands of votes."""

@@ -19,7 +19,7 @@ from libp2p.utils import encode_varint_prefixed
 
 from ledger.errors import PeerMisbehaved
 from p2p.framing import Control, FrameDecoder, Lane
-from p2p.libp2p_patches import bound_windows
+from p2p.libp2p_patches import bound_windows, write_stream
 from p2p.peering import Link
 
 if TYPE_CHECKING:
@@ -198,7 +198,7 @@ class Libp2pLink(Link):
     async def _read(self, lane: Lane) -> None:
         stream = self._streams[lane]
         decoder = FrameDecoder(lambda kind: self._owner.cap(lane, kind))
-        while data := await stream.read(self._bounds.read_bytes):
+        while data := await stream.read(self._bounds.stream_read_bytes):
             frames = decoder.feed(data)
             if lane is Lane.REQUEST:
                 frames = [frame for frame in frames if not self._took(*frame)]
@@ -232,21 +232,11 @@ class Libp2pLink(Link):
                 await pushed.wait()
                 continue
             with trio.move_on_after(self._bounds.write_stall_s) as stall:
-                await self._write_in_window(stream, lane, data)
+                await write_stream(self._muxer, stream, self._wire, data, self._bounds.write_batch_bytes)
             if stall.cancelled_caught:
                 self._owner.on_slow(self, lane)
                 return
             outbox.written()
-
-    async def _write_in_window(self, stream: YamuxStream, lane: Lane, data: bytes) -> None:
-        try:
-            await stream.write(data)
-        except Exception:
-            # The library gives up after 5 s without window: the peer has stopped reading this stream.
-            if stream.send_window <= 0 and not stream.closed:
-                self._owner.on_slow(self, lane)
-                return
-            raise
 
     async def _watch(self) -> None:
         """Ping, and close a peer that has sent nothing at all for several intervals."""

@@ -51,6 +51,7 @@ class Wire(ReadWriteCloser):  # type: ignore[misc]  # mypy does not follow libp2
         self._buffer = b""
         self._offset = 0
         self.bytes_received = 0
+        self._corked: list[bytes] | None = None
 
     def trust(self) -> None:
         """The peer has proved its identity: lift the limit on what is read."""
@@ -77,11 +78,24 @@ class Wire(ReadWriteCloser):  # type: ignore[misc]  # mypy does not follow libp2
         return self._buffer[start:end]
 
     async def write(self, data: bytes) -> None:
-        """Send everything."""
+        """Send everything; while corked, only collect it."""
+        if self._corked is not None:
+            self._corked.append(data)
+            return
         try:
             await self._stream.send_all(data)
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             raise ConnectionClosedError("connection closed", transport="tcp") from error
+
+    def cork(self) -> None:
+        """Collect what is written until ``uncork``: one system call instead of one per Noise message."""
+        self._corked = []
+
+    async def uncork(self) -> None:
+        """Send what was collected."""
+        collected, self._corked = self._corked, None
+        if collected:
+            await self.write(b"".join(collected))
 
     async def close(self) -> None:
         """Close at once."""

@@ -16,7 +16,7 @@ from tests.p2p.overlay_kit import ECHO, Cluster
 
 P2P = Path(__file__).parents[2] / "p2p"
 KNOWS_LIBP2P = {"libp2p_host.py", "libp2p_link.py", "libp2p_patches.py", "libp2p_stack.py", "libp2p_transport.py"}
-KNOWS_TRIO = {"libp2p_host.py", "libp2p_link.py", "libp2p_stack.py", "trio_guest.py"}
+KNOWS_TRIO = {"libp2p_host.py", "libp2p_link.py", "libp2p_patches.py", "libp2p_stack.py", "trio_guest.py"}
 # libp2p 0.8.1 installs packages under these names at top level.
 STRAY_PACKAGES = {"docs", "examples", "interop", "newsfragments"}
 
@@ -52,7 +52,8 @@ def test_private_parts_of_yamux_that_the_guards_touch_are_there() -> None:
     from libp2p.stream_muxer.yamux import yamux
 
     assert yamux.MAX_WINDOW_SIZE > 0
-    assert {"stream_buffers", "streams"} <= set(yamux.Yamux.__init__.__code__.co_names)
+    muxer_attributes = {"stream_buffers", "streams", "_write_lock", "secured_conn"}
+    assert muxer_attributes <= set(yamux.Yamux.__init__.__code__.co_names)
     assert "MAX_WINDOW_SIZE" in yamux.YamuxStream._apply_autotune_epoch.__code__.co_names
     assert "MAX_WINDOW_SIZE" in yamux.Yamux.handle_incoming.__code__.co_names
 

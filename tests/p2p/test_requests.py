@@ -24,7 +24,7 @@ class Wire:
         self.up = True
         self.release = asyncio.Event()
         self.table = RequestTable(
-            dataclasses.replace(QUICK, **limits), send=self.send, answer=self.answer, answer_max_bytes=100
+            dataclasses.replace(QUICK, **limits), send=self.send, answer=self.answer, answer_max_bytes=2000
         )
 
     def send(self, peer: PeerId, control: Control, payload: bytes) -> bool:
@@ -35,7 +35,7 @@ class Wire:
         if kind == 9:
             raise InvalidInput("no", code="Not A Code!")
         if kind == 8:
-            return bytes(101)
+            return bytes(2001)
         await self.release.wait()
         return payload
 
