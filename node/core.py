@@ -20,7 +20,8 @@ from ledger.keys import SigningKey
 from ledger.store import Store
 from ledger.types import TxId
 from node.chain import Chain, Committed
-from node.driver import Driver, DurableLog, monotonic_ms
+from node.clock import monotonic_ms
+from node.driver import Driver, DurableLog
 from node.fetch import Fetcher
 from node.intake import Intake
 from node.local import LocalGateway

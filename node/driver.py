@@ -8,9 +8,8 @@ inputs; they end with their height.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, Protocol
 
@@ -26,11 +25,13 @@ from consensus.verified import VerifiedBlock
 from consensus.verify import authenticate, verify_block, verify_message
 from ledger.block import block_codec, split_refs
 from ledger.certificate import CommitCertificate
-from ledger.errors import BrokenInvariant, InvalidBlock, InvalidInput, NotFound, RemoteFault
+from ledger.errors import BrokenInvariant, InvalidBlock, NotFound
 from ledger.keys import SignatureCache, key_text
 from ledger.transaction import Transaction
-from ledger.types import Height, PublicKey, TxId
+from ledger.types import Height, PublicKey
+from node.block_work import BlockWork
 from node.chain import Candidate, Chain, Committed
+from node.clock import monotonic_ms, wall_ms
 from node.fetch import Fetcher
 from node.mempool import Mempool
 
@@ -39,7 +40,6 @@ log = structlog.get_logger(__name__)
 MAX_INPUTS: Final = 10_000
 """Inputs that wait for the next turn; beyond it messages are dropped (they are repeated by their senders)."""
 MAX_PROPOSED_BLOCKS: Final = 16
-FETCH_RETRY_S: Final = 0.25
 
 
 class DurableLog(Protocol):
@@ -83,16 +83,6 @@ class VoteSender(Protocol):
         ...
 
 
-def monotonic_ms() -> int:
-    """Milliseconds of the monotonic clock."""
-    return time.monotonic_ns() // 1_000_000
-
-
-def wall_ms() -> int:
-    """Milliseconds since 1970 UTC."""
-    return time.time_ns() // 1_000_000
-
-
 class Driver:
     """See the module.
 
@@ -128,7 +118,7 @@ class Driver:
         self._wake = asyncio.Event()
         self._timers: dict[on.TimerKind, asyncio.TimerHandle] = {}
         self._due_timer: asyncio.TimerHandle | None = None
-        self._height_tasks: set[asyncio.Task[None]] = set()
+        self._work = BlockWork(chain, mempool, fetcher, feed=self.feed, fail=self.fail)
         self._syncer = ThreadPoolExecutor(1, thread_name_prefix="signer-log")
         self._proposed: dict[bytes, Proposal] = {}
         self._failure: BaseException | None = None
@@ -240,8 +230,7 @@ class Driver:
                     raise self._failure
                 await self._turn()
         finally:
-            for task in self._height_tasks:
-                task.cancel()
+            self._work.cancel()
             for timer in self._timers.values():
                 timer.cancel()
             if self._due_timer is not None:
@@ -298,11 +287,11 @@ class Driver:
                 if timer is not None:
                     timer.cancel()
             case fx.BuildBlock():
-                self._spawn(self._build(effect))
+                self._work.build(effect, self._state.key)
             case fx.CheckBlock():
-                self._spawn(self._check(effect))
+                self._work.check(effect)
             case fx.FetchBlock():
-                self._spawn(self._fetch(effect))
+                self._work.fetch(effect)
             case fx.CommitBlock(block, certificate):
                 await self._commit(block, certificate)
             case fx.SendDecided(to, height):
@@ -339,74 +328,10 @@ class Driver:
             delay_s, self.feed, on.TimerFired(kind, height, round_)
         )
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.ensure_future(work)
-        self._height_tasks.add(task)
-        task.add_done_callback(self._on_task_done)
-
-    def _on_task_done(self, task: asyncio.Task[None]) -> None:
-        self._height_tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self.fail(error)
-
     def fail(self, error: BaseException) -> None:
         """Makes ``run`` raise ``error``."""
         self._failure = error
         self._wake.set()
-
-    # --- what takes time ------------------------------------------------------------------------------------------
-
-    async def _build(self, order: fx.BuildBlock) -> None:
-        key = self._state.key
-        if key is None or order.height != self.height:
-            return
-        unfit: list[tuple[TxId, str]] = []
-        candidate: Candidate | None = await self._chain.build(
-            list(self._mempool.candidates()),
-            key,
-            max(wall_ms(), order.after_ms + 1),
-            lambda tx_id, code: unfit.append((tx_id, code)),
-        )
-        if order.height != self.height:
-            return
-        for tx_id, code in unfit:
-            self._mempool.drop(tx_id, code)
-        assert candidate is not None
-        empty = not candidate.transactions and not candidate.result.calls_made
-        if empty and not order.allow_empty:
-            candidate = None
-        self.feed(on.BlockBuilt(order.height, order.round, None if candidate is None else candidate.block))
-
-    async def _check(self, order: fx.CheckBlock) -> None:
-        name, block = order.block.id, order.block.block
-        while order.height == self.height:
-            transactions = await self._fetcher.transactions(split_refs(block.refs), order.sources)
-            if order.height != self.height:
-                return
-            if transactions is not None:
-                try:
-                    await self._chain.check(name, block, transactions)
-                except InvalidBlock as error:
-                    log.warning("block_refused", height=order.height, code=error.code, why=error.message)
-                    self.feed(on.BlockChecked(order.height, name, ok=False, reason=error.code))
-                else:
-                    self.feed(on.BlockChecked(order.height, name, ok=True))
-                return
-            await asyncio.sleep(FETCH_RETRY_S)
-
-    async def _fetch(self, order: fx.FetchBlock) -> None:
-        while order.height == self.height:
-            for source in order.sources:
-                try:
-                    data = await self._fetcher.block(source, order.block_id)
-                    block = verify_block(block_codec.decode(data))
-                except (RemoteFault, InvalidInput) as error:
-                    log.info("block_fetch_failed", code=error.code, height=order.height)
-                    continue
-                if block.id == order.block_id:
-                    self.feed(on.BlockFetched(order.height, block))
-                    return
-            await asyncio.sleep(FETCH_RETRY_S)
 
     # --- committing and importing -----------------------------------------------------------------------------------
 
@@ -443,8 +368,7 @@ class Driver:
 
     async def _apply(self, candidate: Candidate, certificate: CommitCertificate) -> None:
         # What still executes on the old tip must not see the new state come in under it.
-        for task in self._height_tasks:
-            task.cancel()
+        self._work.cancel()
         committed = await self._chain.commit(candidate, certificate)
         self._proposed.clear()
         refused = frozenset(

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ledger.keys import key_text
+from node.clock import monotonic_ms
 from node.core import NodeCore
-from node.driver import monotonic_ms
 from node.services import ServiceSwitch
 
 
