@@ -27,7 +27,7 @@ def heading(report: Report, text: str) -> None:
 
 def amount(minor_units: int) -> str:
     """An amount as the paper writes it: ``90``, or ``51.77`` where there are cents."""
-    return money(minor_units, SCALE).removesuffix("." + "0" * SCALE)
+    return money(minor_units, SCALE).replace(",", "").removesuffix("." + "0" * SCALE)
 
 
 def show_network(report: Report, network: Network, directory: Path) -> None:
