@@ -278,7 +278,7 @@ class MemoryTransport(Peering):
 
     def admits(self, peer: PeerId) -> bool:
         """Whether a connection with this peer is allowed now."""
-        return self._is_admissible(peer)
+        return self._is_admissible(peer) and len(self._links) < self._bounds.peers_max
 
     def is_linked(self, peer: PeerId) -> bool:
         """Whether there is a connection with this peer, or the rest of one."""

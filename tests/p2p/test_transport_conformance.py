@@ -197,6 +197,16 @@ async def test_handler_that_raises_costs_only_the_peer_it_was_called_for(cluster
     await until(lambda: b"still served" in right.handler.payloads())
 
 
+async def test_peer_over_the_limit_is_not_connected(cluster: Cluster) -> None:
+    left = await cluster.node(1, bounds=dataclasses.replace(QUICK, peers_max=1))
+    right, third = await cluster.node(2), await cluster.node(3)
+    cluster.point(right, [left])
+    await connected(left, right)
+    cluster.point(third, [left])
+    await asyncio.sleep(0.3)
+    assert left.transport.peers() == (right.peer_id,)
+
+
 async def test_own_address_among_the_addresses_is_ignored(cluster: Cluster) -> None:
     left = await cluster.node(1)
     cluster.introduce(left)
