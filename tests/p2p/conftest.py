@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from tests.p2p.gossip_kit import Mesh
 from tests.p2p.overlay_kit import Cluster
 
 
@@ -38,3 +39,11 @@ def memory(clusters: list[Cluster]) -> Cluster:
     cluster = Cluster("memory")
     clusters.append(cluster)
     return cluster
+
+
+@pytest.fixture
+async def mesh(clusters: list[Cluster]) -> AsyncIterator[Mesh]:
+    """Gossiping nodes on the in-memory network."""
+    made = Mesh()
+    yield made
+    await made.stop()
