@@ -166,6 +166,29 @@ def test_superseded_records_are_deleted():
         prove_state(chain.store, KEYS[0], 2)
 
 
+def test_next_checkpoint_waits_until_the_records_of_the_last_one_are_written():
+    """A caller that computes no header: work on the next checkpoint must still not read what is not there yet."""
+    chain = Chain(2)
+    tree = chain.tree
+    state = {}
+    for height in range(12):
+        writes = dict.fromkeys(KEYS[height % 3 :: 3], b"%d" % height)
+        state |= writes
+        changes = [(key, leaf, False) for key, leaf in change_hashes(writes)]
+        batch = tree.block_records(height, changes)
+        if height % 5 == 0:  # taken with this batch, which is not written yet
+            for _ in range(2_000):
+                tree.run_slice(4)
+        chain.store.write(batch)
+        tree.committed(height)
+        chain.states.append(dict(state))
+        if height % 5 == 4:
+            for _ in range(2_000):
+                tree.run_slice(4)
+    assert tree.finished_height == 4
+    assert tree.finished_root == cached_root(chain.states[tree.finished_height])
+
+
 def test_behind_says_when_slices_are_too_few():
     chain = Chain(4)
     for _ in range(5):

@@ -257,6 +257,27 @@ def test_truncated_files_never_give_a_wrong_value_or_a_hole(tmp_path):
     assert "earlier" in {outcome for (name, _), outcome in outcomes.items() if name.endswith(".log")}
 
 
+def test_damaged_table_never_makes_a_record_look_missing_or_old(tmp_path):
+    """Our own checksum cannot see a record whose key was hit; LevelDB's block checksums can, and are asked."""
+    path = tmp_path / "store"
+    values = written(str(path), batches=4)[-1]
+    rng = random.Random(11)
+    table = max(path.glob("*.ldb"), key=lambda file: file.stat().st_size)
+    faults = 0
+    for _ in range(30):
+        damaged = tmp_path / "damaged"
+        shutil.copytree(path, damaged)
+        data = bytearray((damaged / table.name).read_bytes())
+        data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+        (damaged / table.name).write_bytes(data)
+        found = read_all(str(damaged), values)
+        if found != "fault":
+            assert {key for key in values if found[key] not in (values[key], "fault")} == set()
+            faults += sum(found[key] == "fault" for key in values)
+        shutil.rmtree(damaged)
+    assert faults
+
+
 def record_ends(log):
     """Where the records of a LevelDB log end: 7 bytes of header, of which two are the length, in 32 KiB blocks."""
     ends, position = [], 0
