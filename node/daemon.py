@@ -12,7 +12,6 @@ import structlog
 import uvloop
 
 from ledger.errors import Fatal, TidegateError
-from node.app import App
 from node.cli.exit_codes import exit_code_of
 from node.home import Home
 
@@ -84,4 +83,6 @@ async def _run(home: Home) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    from node.app import App  # noqa: PLC0415 - brings libp2p, which takes half a second: a home is refused before
+
     await App(home).run(stop)
