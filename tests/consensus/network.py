@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import heapq
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from consensus import effects as do
 from consensus import inputs as event
 from consensus.effects import Effect
 from consensus.machine import step
-from consensus.messages import Commit, Message, decode_message, encode_message
+from consensus.messages import (
+    Commit,
+    Message,
+    decode_message,
+    encode_message,
+)
 from consensus.records import PreparedBlock, record_codec
 from consensus.state import MAX_KEPT_BLOCKS, State, live_records, restore
 from consensus.timing import Parameters
@@ -130,7 +135,7 @@ class Node:
                 if not repeat and not self.faulty:
                     assert (message.height, message.round) >= self.spoke_at, "a round went back across a restart"
                     self.spoke_at = (message.height, message.round)
-                net.broadcast(self, message)
+                self.broadcast(message)
             case do.SendTo(to=to, message=message):
                 self.note_said(message)
                 net.to_key(self, to, lambda node: node.receive(encode_message(message)))
@@ -167,6 +172,12 @@ class Node:
                 raise AssertionError("an honest node halted")
             case _:
                 pass
+
+    def broadcast(self, message: Message) -> None:
+        data = encode_message(message)
+        for node in self.net.nodes:
+            if node.key != self.key:
+                self.net.to_node(self, node, partial(Node.receive, data=data))
 
     def fire(self, life: int, token: int, effect: do.SetTimer) -> None:
         if self.life == life and self.timers.get(effect.kind) == token:
@@ -209,11 +220,15 @@ class Node:
             self.give(event.BlockChecked(effect.height, effect.block.id, ok, "" if ok else "receipts"))
 
     def serve_block(self, to: Node, wanted: Hash32) -> None:
+        """What a driver serves: bodies of the height being decided, and committed blocks."""
         current = self.state.current
         found = None if current is None else current.blocks.get(wanted)
-        if found is not None and current is not None:
-            height, body = current.height, found
-            self.net.to_node(self, to, lambda node: node.give(event.BlockFetched(height, verify_block(body.block))))
+        body = next((made for made, _ in reversed(self.chain) if name(made) == wanted), None)
+        if found is not None:
+            body = found.block
+        if body is not None:
+            answer = event.BlockFetched(Height(body.header.height), verify_block(body))
+            self.net.to_node(self, to, lambda node: node.give(answer))
 
     def commit(self, life: int, effect: do.CommitBlock) -> None:
         if self.life == life and effect.certificate.height == self.height + 1:
@@ -264,10 +279,18 @@ class Network:
         seed: picks everything.
         count: validators.
         twins: how many of them run as two processes with one key and no common memory.
+        liars: which of them are something else than a ``Node``.
     """
 
     def __init__(
-        self, seed: int, count: int, *, twins: int = 0, parameters: Parameters | None = None, auto_work: bool = True
+        self,
+        seed: int,
+        count: int,
+        *,
+        twins: int = 0,
+        liars: Mapping[int, type[Node]] | None = None,
+        parameters: Parameters | None = None,
+        auto_work: bool = True,
     ) -> None:
         self.random = random.Random(seed)
         self.parameters = Parameters() if parameters is None else parameters
@@ -277,6 +300,8 @@ class Network:
         self.tokens = 0
         self.nodes = [Node(self, i, faulty=i < twins) for i in range(count)]
         self.nodes += [Node(self, i, faulty=True) for i in range(twins)]
+        for i, kind in (liars or {}).items():
+            self.nodes[i] = kind(self, i, faulty=True)
         self.auto_work = auto_work
         self.decided: dict[int, Hash32] = {}
         self.said: dict[object, bytes] = {}
@@ -288,6 +313,8 @@ class Network:
         self.filter: Callable[[Node, Node], bool] = lambda _sender, _receiver: True
         self.messages = 0
         self.may_observe = False
+        self.rivals: list[Block] = []
+        """Blocks of equivocating proposers: what the liars vote for."""
 
     def connect(self, node: Node) -> None:
         """A started node connects to the others, sooner or later: each side returns the other's latest message."""
@@ -317,12 +344,6 @@ class Network:
 
     def crash_now(self, node: Node) -> bool:
         return self.crash_rate > 0 and self.random.random() < self.crash_rate
-
-    def broadcast(self, sender: Node, message: Message) -> None:
-        data = encode_message(message)
-        for node in self.nodes:
-            if node is not sender and node.key != sender.key:
-                self.to_node(sender, node, lambda receiver: receiver.receive(data))
 
     def to_key(self, sender: Node, to: bytes, action: Callable[[Node], None]) -> None:
         for node in self.nodes:

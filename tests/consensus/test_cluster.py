@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from consensus.timing import Parameters
+from tests.consensus.liar import Liar
 from tests.consensus.network import Network
 
 SCHEDULES = 240
@@ -40,9 +41,15 @@ def calm(net: Network) -> None:
     net.filter = lambda _sender, _receiver: True
 
 
-def run_schedule(seed: int, twins: bool) -> None:
+def run_schedule(seed: int, faulty: str) -> None:
     count = [2, 3, 4, 4, 4, 5, 7][seed % 7]
-    net = Network(seed, count, twins=(count - 1) // 3 if twins else 0)
+    bad = (count - 1) // 3
+    net = Network(
+        seed,
+        count,
+        twins=bad if faulty == "twins" else 0,
+        liars=dict.fromkeys(range(bad), Liar) if faulty == "liars" else None,
+    )
     net.start()
     for _ in range(net.random.randrange(1, 4)):
         disturb(net)
@@ -54,14 +61,14 @@ def run_schedule(seed: int, twins: bool) -> None:
 
 
 @pytest.mark.parametrize("block", range(8))
-@pytest.mark.parametrize("twins", [False, True])
-def test_clusters_stay_safe_and_recover_when_disturbed(block, twins):
-    size = SCHEDULES // 16
+@pytest.mark.parametrize("faulty", ["", "twins", "liars"])
+def test_clusters_stay_safe_and_recover_when_disturbed(block, faulty):
+    size = SCHEDULES // 24
     for seed in range(block * size, (block + 1) * size):
         try:
-            run_schedule(seed, twins)
+            run_schedule(seed, faulty)
         except BaseException as error:
-            error.add_note(f"seed {seed}, twins {twins}")
+            error.add_note(f"seed {seed}, faulty: {faulty or 'none'}")
             raise
 
 
