@@ -12,7 +12,7 @@ from msgspec import Meta
 from contracts.interface import Contract, EndContext, Member, view
 from ledger.admission import AdmissionCertificate
 from ledger.encoding import Codec, Record, encode
-from ledger.errors import NotFound
+from ledger.errors import InvalidGenesis, MalformedBytes, NotFound
 from ledger.genesis import Genesis
 from ledger.keys import key_text
 from ledger.state import StateReader, contract_prefix
@@ -49,7 +49,12 @@ class Admission(Contract):
     def genesis(self, context: EndContext, genesis: Genesis) -> None:
         """Stores the certificates of the genesis file."""
         for certificate in genesis.admitted():
-            context.state.put(b"k" + certificate.key, encode(certificate))
+            data = encode(certificate)
+            try:
+                certificate_codec.decode(data)
+            except MalformedBytes as error:
+                raise InvalidGenesis(f"genesis: certificate {certificate.serial}: {error.message}") from error
+            context.state.put(b"k" + certificate.key, data)
             context.state.put(b"s" + certificate.serial.to_bytes(8, "big"), certificate.key)
 
     @view

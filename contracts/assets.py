@@ -24,7 +24,8 @@ from ledger.types import MAX_AMOUNT
 MAX_ISSUERS: Final = 16
 MAX_SCALE: Final = 8
 MAX_PAGE: Final = 200
-_Asset = Annotated[str, Meta(min_length=1, max_length=64)]
+MAX_NAME_LENGTH: Final = 64
+_Asset = Annotated[str, Meta(min_length=1, max_length=MAX_NAME_LENGTH)]
 _Amount = Annotated[int, Meta(ge=1, le=MAX_AMOUNT)]
 _Issuers = Annotated[tuple[Annotated[bytes, Meta(min_length=33, max_length=33)], ...], Meta(max_length=MAX_ISSUERS)]
 
@@ -98,6 +99,8 @@ class Assets(Contract):
             supply = sum(item.amount for item in doc.supply)
             if not 0 <= supply <= MAX_AMOUNT or not 0 <= doc.scale <= MAX_SCALE or len(issuers) > MAX_ISSUERS:
                 raise InvalidGenesis(f"genesis: asset {doc.asset!r}: supply, scale or number of issuers out of bounds")
+            if len(doc.asset) > MAX_NAME_LENGTH:
+                raise InvalidGenesis(f"genesis: asset {doc.asset!r}: a name has at most {MAX_NAME_LENGTH} characters")
             context.state.put(_key(doc.asset), encode(AssetRecord(doc.asset, issuers, doc.scale, supply)))
 
     @method

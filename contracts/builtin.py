@@ -25,6 +25,8 @@ KINDS: Final[dict[str, type[Contract]]] = {
 """Built-in contracts by kind. A chain's genesis says which of them it has, and where."""
 REQUIRED_KINDS: Final = ("admission", "accounts", "assets")
 KNOWN_VERSIONS: Final = frozenset({1})
+MAX_TIME_MS: Final = 2**53 - 1
+"""Largest block time that a header can carry."""
 
 
 def build_rules(genesis: Genesis) -> Rules:
@@ -58,7 +60,12 @@ def genesis_block(genesis: Genesis, rules: Rules, base: StateReader) -> tuple[He
         genesis: a checked genesis.
         rules: from ``build_rules``.
         base: an empty state.
+
+    Raises:
+        InvalidGenesis: a contract cannot begin with what the file says, or the time is out of bounds.
     """
+    if not 0 <= genesis.created_ms <= MAX_TIME_MS:
+        raise InvalidGenesis(f"genesis: created_ms must be 0 to {MAX_TIME_MS}")
     block = BlockInfo(rules.chain_id, Height(0), genesis.created_ms)
     execution = BlockExecution(rules, base, block)
     for address, contract in rules.contracts.items():

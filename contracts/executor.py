@@ -19,7 +19,7 @@ from contracts.assets import is_defined
 from contracts.codes import Refusal
 from contracts.interface import Account, BlockInfo, CallContext, Contract, Directory, EndContext, Member
 from ledger.admission import SUBMITTING_ROLES
-from ledger.block import OK, Receipt, change_hashes, changes_root, receipts_root
+from ledger.block import OK, Event, Receipt, change_hashes, changes_root, receipts_root
 from ledger.encoding import Codec, encode
 from ledger.errors import Fatal, InvalidGenesis, InvalidInput, InvalidLock, InvalidTransaction, TidegateError
 from ledger.keys import verify as verify_signature
@@ -34,6 +34,8 @@ MAX_EXPIRED_IDS_PER_BLOCK: Final = 8_192
 """Live ids deleted in one block; more wait for the next. Above a block's transactions, so it catches up."""
 MAX_BLOCK_WRITES: Final = 131_072
 MAX_BLOCK_RECEIPT_BYTES: Final = 8 * 1024 * 1024
+MAX_RECEIPT_BYTES: Final = 1024 * 1024
+"""Events and results of one receipt: well below what ``ledger.block.receipt_codec`` reads."""
 
 _output_codec = Codec(Output, 4_096, "output")
 _decode_output = _output_codec.decode
@@ -265,7 +267,8 @@ class BlockExecution(Directory):
         approvals: dict[int, set[str]] = {}
         receipt = Receipt(transaction.tx_id, OK, (), ())
         if body.calls:
-            events, results = [], []
+            events: list[Event] = []
+            results: list[bytes] = []
             for call in body.calls:
                 context = CallContext(
                     self.block,
@@ -283,6 +286,8 @@ class BlockExecution(Directory):
                 )
                 results.append(self._call(context, call.method, call.arguments))
                 events.extend(context.events)
+            if _size_bytes(events) + sum([len(result) for result in results]) > MAX_RECEIPT_BYTES:
+                raise Refusal(codes.LIMIT_EXCEEDED, f"events and results exceed {MAX_RECEIPT_BYTES} bytes")
             receipt = Receipt(transaction.tx_id, OK, tuple(events), tuple(results))
             self._calls_made = True
         self._check_balance(inputs, body.outputs, issued, destroyed)
@@ -303,6 +308,7 @@ class BlockExecution(Directory):
             raise Refusal(codes.ARGUMENTS_INVALID, error.message) from error
         try:
             result = method.run(contract, context, decoded)
+            answer = b"" if result is None else encode(result)
         except (Refusal, Fatal):
             raise
         except Exception as error:
@@ -312,7 +318,7 @@ class BlockExecution(Directory):
                 "contract_failed", f"{context.address}.{name} failed; this is a bug of the contract"
             ) from error
         self._forget_lookups()
-        return b"" if result is None else encode(result)
+        return answer
 
     def _check_balance(
         self,
@@ -452,7 +458,7 @@ class BlockExecution(Directory):
 
     def finish(self) -> ExecutionResult:
         """Ends the block: contracts do what is due, and everything is summed up. Call it once."""
-        events = []
+        events: list[Event] = []
         for address, contract in self._rules.contracts.items():
             context = EndContext(self.block, address, self.overlay, self)
             mark = self.overlay.mark()
@@ -462,6 +468,10 @@ class BlockExecution(Directory):
                 raise
             except Exception:
                 log.exception("contract_failed", contract=address, method="end_block")
+                self.overlay.undo(mark)
+                continue
+            if _size_bytes(events) + _size_bytes(context.events) > MAX_RECEIPT_BYTES:
+                log.error("contract_failed", contract=address, method="end_block", why="it emits too much")
                 self.overlay.undo(mark)
                 continue
             events.extend(context.events)
@@ -477,3 +487,7 @@ class BlockExecution(Directory):
             spent=self._spent,
             calls_made=self._calls_made or bool(events),
         )
+
+
+def _size_bytes(events: list[Event]) -> int:
+    return sum([len(event.contract) + len(event.name) + len(event.data) + 8 for event in events])

@@ -25,6 +25,8 @@ MAX_READS_PER_CALL: Final = 8_192
 MAX_WRITES_PER_CALL: Final = 8_192
 MAX_EVENTS_PER_CALL: Final = 64
 MAX_WRITTEN_BYTES_PER_CALL: Final = 1024 * 1024
+MAX_EVENT_BYTES: Final = 64 * 1024
+"""Data of one event; ``ledger.block.Event`` does not decode with more."""
 MAX_DUE_ITEMS_PER_BLOCK: Final = 16
 """Items of due work that one contract does at the end of one block; the rest waits for the next block."""
 
@@ -156,7 +158,10 @@ class EndContext:
         """Adds an event of this contract to the receipt."""
         if len(self.events) >= MAX_EVENTS_PER_CALL:
             raise Refusal(LIMIT_EXCEEDED, "the call emits too many events")
-        self.events.append(Event(self.address, name, encode(data)))
+        encoded = encode(data)
+        if len(encoded) > MAX_EVENT_BYTES:
+            raise Refusal(LIMIT_EXCEEDED, f"an event has at most {MAX_EVENT_BYTES} bytes, this one {len(encoded)}")
+        self.events.append(Event(self.address, name, encoded))
 
 
 class CallContext(EndContext):
