@@ -303,6 +303,23 @@ def test_lost_senseless_or_exchanged_records_are_named_with_their_repair(built, 
         assert report.refetch_heights == (4,)
 
 
+def test_wires_that_are_not_the_listed_ones_are_found(built):
+    block, transactions, *_ = built.made[3]
+    wires = [built.made[2][1][0].wire, *(tx.wire for tx in transactions[1:])]
+    built.store.write({height_key(Kind.TRANSACTIONS, 4): encode((block.refs, wires))})
+    names, report = found(built)
+    assert names == {"transactions"}
+    assert report.refetch_heights == (4,)
+
+
+def test_deletion_marks_that_do_not_fit_the_state_are_found(built):
+    changes = [(key, leaf, not deleted) for key, leaf, deleted in built.chain.changes(6)]
+    built.store.write({height_key(Kind.CHANGES, 6): encode(changes)})
+    names, report = found(built)
+    assert names == {"state_record"}
+    assert report.repair is Repair.RESYNC
+
+
 def test_indexes_lost_are_rebuilt_from_the_blocks(built):
     transaction = built.made[2][1][1]
     name = block_id(built.made[4][0].header)
