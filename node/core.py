@@ -151,6 +151,7 @@ class NodeCore:
     async def stop(self) -> None:
         """Closes overlay and store; the tasks have ended."""
         await self.transport.stop()
+        self.gossip.stop()
         self.chain.close()
 
     async def _housekeeping(self) -> None:

@@ -34,6 +34,7 @@ from node.chain import Candidate, Chain, Committed
 from node.clock import monotonic_ms, wall_ms
 from node.fetch import Fetcher
 from node.mempool import Mempool
+from p2p.gossip import Verdict
 
 log = structlog.get_logger(__name__)
 
@@ -158,32 +159,34 @@ class Driver:
         wanted = self._chain.genesis.parameters.package_transactions
         return self._mempool.nearly_full or len(self._mempool) >= wanted > 1
 
-    def on_vote(self, payload: bytes) -> bool | None:
+    def on_vote(self, payload: bytes) -> Verdict:
         """Takes a consensus message from a peer.
 
         Returns:
-            True: good, relay it; None: not for now (relay nothing, blame nobody).
+            What gossip does with it; ``LATER`` where we are too far behind to judge it.
 
         Raises:
             InvalidInput: what no honest peer relays.
         """
         message = decode_message(payload, len(self._chain.validators))
         height = self.height
-        if message.height < height:
-            if message.height + 1 >= height or message.signer not in self._chain.validators:
-                return None
-            self.feed(on.StragglerHeard(authenticate(message, self._chain.chain_id, self._signatures.verify)))
-            return None
+        if message.height + 1 < height:
+            if message.signer in self._chain.validators:
+                self.feed(on.StragglerHeard(authenticate(message, self._chain.chain_id, self._signatures.verify)))
+            return Verdict.IGNORE
         if message.height > height + 1 or len(self._inputs) > MAX_INPUTS:
-            return None
+            return Verdict.LATER
         verified = verify_message(
             message, self._chain.chain_id, self._chain.epoch, self._chain.validators, self._signatures.verify
         )
         self.heard_ms[message.signer] = monotonic_ms()
+        if message.height < height:
+            # We have decided without it; a validator that hears others only through us may still need it.
+            return Verdict.ACCEPT
         if isinstance(message, Proposal):
             self._remember_proposal(message)
         self.feed(on.MessageReceived(verified, wall_ms()))
-        return True
+        return Verdict.ACCEPT
 
     def on_latest(self, payload: bytes) -> None:
         """A peer returned our own latest message."""

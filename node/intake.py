@@ -155,7 +155,7 @@ class Intake:
         """Takes a gossiped batch; the verdict follows when it has been checked."""
         if self._queued_bytes + len(payload) > MAX_QUEUED_BYTES:
             self.dropped_batches += 1
-            return Verdict.IGNORE
+            return Verdict.LATER
         self._queue.append((peer, payload))
         self._queued_bytes += len(payload)
         self._wake.set()

@@ -177,11 +177,10 @@ class Peers:
     def _on_vote(self, peer: PeerId, payload: bytes) -> Verdict:
         assert self._driver is not None
         try:
-            good = self._driver.on_vote(payload)
+            return self._driver.on_vote(payload)
         except InvalidInput as error:
             log.warning("vote_rejected", peer=peer, code=error.code, why=error.message)
             return Verdict.REJECT
-        return Verdict.ACCEPT if good else Verdict.IGNORE
 
     def _on_announcement(self, peer: PeerId, payload: bytes) -> Verdict:
         try:

@@ -116,7 +116,7 @@ class Synchroniser:
         if header.height > tip.height + 1:
             self._claims[peer] = max(self._claims.get(peer, 0), header.height)
             self._wake.set()
-            return Verdict.IGNORE
+            return Verdict.LATER
         self._verify(announcement.certificate, name)
         verify_block(announcement.block)
         if not self._pushed.full():

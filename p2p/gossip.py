@@ -35,7 +35,9 @@ class Verdict(Enum):
     ACCEPT = "accept"
     """Valid: relay it."""
     IGNORE = "ignore"
-    """Not interesting, or not now decidable: do not relay it, blame nobody. It is not delivered again."""
+    """Not interesting: do not relay it, blame nobody. It is not delivered again."""
+    LATER = "later"
+    """Not decidable now, or no room for it: forget it, so that it is delivered when somebody says it again."""
     REJECT = "reject"
     """What no honest peer sends: disconnect the peer that sent it."""
 
@@ -264,6 +266,8 @@ class Gossip:
         elif verdict is Verdict.REJECT and item.sender is not None:
             self.stats.rejected += 1
             self._transport.disconnect(item.sender, "gossip_item_rejected")
+        elif verdict is Verdict.LATER:
+            self._seen.forget(item.identity)
 
     def _relay(self, item: KeptItem, channel: Channel) -> None:
         """Push or announce an item to the peers that are not said to have it, and keep it for a while."""

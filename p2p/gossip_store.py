@@ -48,6 +48,10 @@ class SeenCache:
                 break
             del seen[oldest]
 
+    def forget(self, identity: ItemId) -> None:
+        """As if it had never been seen."""
+        self._first_seen.pop(identity, None)
+
 
 @dataclass(slots=True)
 class KeptItem:
