@@ -99,7 +99,7 @@ class SocketHttp:
                 return response.status, content, dict(response.headers)
         except (aiohttp.ClientConnectorError, FileNotFoundError) as error:
             raise RpcUnavailable(
-                f"no daemon answers at {self.socket_path}; start it with `tidegate run`", sent=False
+                f"no daemon answers at {self.socket_path}; start it with `tidegate node run`", sent=False
             ) from error
         except (aiohttp.ClientError, TimeoutError, asyncio.IncompleteReadError, OSError) as error:
             raise RpcUnavailable(f"the connection to {self.socket_path} broke", sent=True) from error

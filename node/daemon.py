@@ -6,6 +6,7 @@ import asyncio
 import logging
 import signal
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import structlog
@@ -14,6 +15,7 @@ import uvloop
 from ledger.errors import Fatal, TidegateError
 from node.cli.exit_codes import exit_code_of
 from node.home import Home
+from node.keyfile import PassphraseSource, environment_passphrase
 
 log = structlog.get_logger(__name__)
 
@@ -46,11 +48,19 @@ def configure_logging(level: str, style: str, *, name: str, chain: str) -> None:
     structlog.contextvars.bind_contextvars(node=name, chain=chain)
 
 
-def run(path: Path) -> int:
-    """Runs the daemon on the home at ``path`` until TERM or INT; returns the process' exit code."""
+def run(
+    path: Path, flags: Mapping[str, object] | None = None, passphrase: PassphraseSource = environment_passphrase
+) -> int:
+    """Runs the daemon on the home at ``path`` until TERM or INT; returns the process' exit code.
+
+    Args:
+        path: the home.
+        flags: configuration values by dotted key, which win over environment and file.
+        passphrase: opens sealed key files.
+    """
     failed: TidegateError | None = None
     try:
-        with Home.open(path) as home:
+        with Home.open(path, flags=flags, passphrase=passphrase) as home:
             configure_logging(
                 home.config.log.level, home.config.log.format, name=home.config.node.name, chain=home.genesis.name
             )

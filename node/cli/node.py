@@ -16,7 +16,7 @@ from ledger.errors import InvalidConfig
 from node.cli.options import Target, home_option, new_passphrase, passphrase_from_person, seal_option, target_options
 from node.cli.output import Report, reporting
 from node.config_text import NodeSettings
-from node.keyfile import read_public
+from node.keyfile import PassphraseSource, environment_passphrase, read_public
 from node.layout import HomeLayout
 from node.node_keys import NODE_KINDS
 from p2p.identity import public_key_of_peer_id
@@ -121,26 +121,26 @@ def run(report: Report, home: Path, *, settings: tuple[str, ...], with_parent: b
     tidegate node run --home devnet/node0 --set log.level=debug --set log.format=console
     """  # noqa: D301
     del report
+    flags: dict[str, object] = {}
     for setting in settings:
         key, equals, value = setting.partition("=")
         if not (key and equals):
             raise click.BadParameter("write KEY=VALUE", param_hint="--set")
-        # The daemon reads its configuration itself; a flag wins over a variable by taking its place.
-        os.environ["TIDEGATE_" + key.upper().replace(".", "__")] = value
-    _ask_for_passphrase(HomeLayout(home))
+        flags[key] = value
+    passphrase = _passphrase(HomeLayout(home))
     if with_parent:
         threading.Thread(target=_stop_with_parent, name="with-parent", daemon=True).start()
     # Imported now: the daemon brings libp2p, which takes half a second.
-    sys.exit(importlib.import_module("node.daemon").run(home))
+    sys.exit(importlib.import_module("node.daemon").run(home, flags, passphrase))
 
 
-def _ask_for_passphrase(layout: HomeLayout) -> None:
+def _passphrase(layout: HomeLayout) -> PassphraseSource:
     """Asks before the daemon starts, when its keys are sealed, nothing says the passphrase, and a person is there."""
     files = [layout.key_file(kind) for kind in NODE_KINDS]
     if sys.stdin.isatty() and any(file.exists() and read_public(file)[2] for file in files):
-        passphrase = passphrase_from_person()
-        if passphrase is not None:
-            os.environ["TIDEGATE_PASSPHRASE"] = passphrase
+        said = passphrase_from_person()
+        return lambda: said
+    return environment_passphrase
 
 
 def _stop_with_parent() -> None:
