@@ -188,7 +188,6 @@ class Mempool:
             )
 
     def _depth(self, transaction: Transaction) -> int:
-        depth = 0
         for outpoint in transaction.body.inputs:
             spender = self._spenders.get(outpoint)
             if spender is not None:
@@ -197,14 +196,20 @@ class Mempool:
                     code="input_conflict",
                     outpoint=outpoint,
                 )
-            parent = self._entries.get(TxId(outpoint[:32]))
-            if parent is not None and parent.depth >= depth:
-                depth = parent.depth + 1
+        depth = self._waiting_ancestors(transaction)
         if depth > MAX_CHAIN_DEPTH:
             raise InvalidTransaction(
                 f"it builds on more than {MAX_CHAIN_DEPTH} waiting transactions; wait until some are in a block",
                 code="chain_too_deep",
             )
+        return depth
+
+    def _waiting_ancestors(self, transaction: Transaction) -> int:
+        depth = 0
+        for outpoint in transaction.body.inputs:
+            parent = self._entries.get(TxId(outpoint[:32]))
+            if parent is not None and parent.depth >= depth:
+                depth = parent.depth + 1
         return depth
 
     def _insert(self, entry: _Entry) -> None:
@@ -276,6 +281,7 @@ class Mempool:
             refused: ids of those with a refused receipt; what builds on them leaves too.
             height: of the block.
         """
+        building_on: list[TxId] = []
         for transaction in transactions:
             tx_id = transaction.tx_id
             if tx_id in refused:
@@ -288,11 +294,24 @@ class Mempool:
                 rival = self._spenders.get(outpoint)
                 if rival is not None:
                     self.drop(rival, "input_conflict")
+            building_on.extend(self._children(transaction))
+        self._shorten_chains(building_on)
         for expiry in sorted(self._expiring):
             if expiry > height:
                 break
             for tx_id in sorted(self._expiring.get(expiry, ())):
                 self.drop(tx_id, EXPIRED)
+
+    def _shorten_chains(self, pending: list[TxId]) -> None:
+        """What builds on committed transactions has a shorter way to the state now."""
+        while pending:
+            entry = self._entries.get(pending.pop())
+            if entry is None:
+                continue
+            depth = self._waiting_ancestors(entry.transaction)
+            if depth != entry.depth:
+                entry.depth = depth
+                pending.extend(self._children(entry.transaction))
 
     def waiting_since(self, local_before_ms: int, before_ms: int, limit: int) -> list[Transaction]:
         """At most ``limit`` transactions that wait for long, oldest first.

@@ -1,0 +1,444 @@
+"""What waits for a block: who was first, how deep, how much, and what a block does to it."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given, note, settings
+from hypothesis import strategies as st
+
+from contracts import codes
+from ledger.errors import InvalidTransaction, Overloaded
+from ledger.keys import SigningKey
+from ledger.transaction import Output, Transaction, assemble
+from ledger.types import Height, TxRef
+from node.mempool import MAX_CHAIN_DEPTH, MAX_DROPPED_REMEMBERED, Mempool, MempoolLimits
+from tests.contracts.bench import (
+    ALICE,
+    BOB,
+    CAROL,
+    CNY,
+    EARLY,
+    EARLY_COIN,
+    STRANGER,
+    STRANGER_COIN,
+    SUPPLY,
+    WINDOW,
+    Bench,
+    fresh,
+    lock,
+)
+
+
+class Pool:
+    """A mempool over a chain, and what it said of transactions that left."""
+
+    def __init__(self, limits: MempoolLimits | None = None) -> None:
+        self.bench = Bench()
+        self.dropped: list[tuple[bytes, str]] = []
+        self.mempool = Mempool(
+            self.bench.rules,
+            self.bench.state,
+            limits or MempoolLimits(),
+            lambda tx_id, code: self.dropped.append((tx_id, code)),
+        )
+        self.clock_ms = 0
+        self.mempool.start_height(self.bench.next_block())
+
+    def admit(self, transaction: Transaction) -> bool:
+        self.clock_ms += 1
+        return self.mempool.admit(fresh(transaction), self.clock_ms)
+
+    def refused(self, transaction: Transaction) -> str:
+        waiting = len(self.mempool), self.mempool.size_bytes
+        with pytest.raises((InvalidTransaction, Overloaded)) as caught:
+            self.admit(transaction)
+        assert (len(self.mempool), self.mempool.size_bytes) == waiting
+        check_indexes(self.mempool)
+        return caught.value.code
+
+    def block(self, *transactions: Transaction) -> None:
+        """A block with these is decided."""
+        receipts = self.bench.block(*transactions)
+        refused = frozenset(receipt.tx_id for receipt in receipts[:-1] if receipt.code != "ok")
+        self.mempool.on_block([fresh(t) for t in transactions], refused, Height(self.bench.height))
+        self.mempool.start_height(self.bench.next_block())
+        check_indexes(self.mempool)
+
+    def then(self, parent: Transaction, key: SigningKey = ALICE, **changes: object) -> Transaction:
+        """Passes the first output of ``parent`` on, from ``key`` to itself."""
+        output = parent.body.outputs[0]
+        source = parent.tx_id + bytes(4)
+        return self.bench.make([source], [Output(CNY, output.amount, lock(key))], sender=key, **changes)
+
+    def chain(self, length: int, number: int = 0) -> list[Transaction]:
+        """``length`` transactions of Alice, each on the one before."""
+        found = [self.bench.pay(number, to=lock(ALICE))]
+        while len(found) < length:
+            found.append(self.then(found[-1]))
+        return found
+
+
+def check_indexes(mempool: Mempool) -> None:
+    """Every index is exactly what the waiting transactions say."""
+    entries = mempool._entries
+    transactions = [entry.transaction for entry in entries.values()]
+    assert list(entries) == [transaction.tx_id for transaction in transactions]
+    assert mempool.size_bytes == sum(transaction.size_bytes for transaction in transactions)
+    organisations: dict[str, int] = {}
+    expiring: dict[int, set[bytes]] = {}
+    for entry in entries.values():
+        transaction = entry.transaction
+        organisations[entry.organisation] = organisations.get(entry.organisation, 0) + transaction.size_bytes
+        expiring.setdefault(transaction.body.expiry_height, set()).add(transaction.tx_id)
+        parents = [entries[name[:32]].depth for name in transaction.body.inputs if name[:32] in entries]
+        assert entry.depth == max((depth + 1 for depth in parents), default=0) <= MAX_CHAIN_DEPTH
+    assert mempool._organisation_bytes == organisations
+    assert mempool._expiring == expiring
+    assert mempool._spenders == {name: t.tx_id for t in transactions for name in t.body.inputs}
+    assert set(mempool._outputs) == {
+        b"u" + t.tx_id + index.to_bytes(4, "big") for t in transactions for index in range(len(t.body.outputs))
+    }
+
+
+# --- admission ------------------------------------------------------------------------------------------------------
+
+
+def test_transaction_waits_when_it_is_good() -> None:
+    pool = Pool()
+    transaction = pool.bench.pay(0)
+    assert pool.admit(transaction)
+    assert transaction.tx_id in pool.mempool
+    assert pool.mempool.get(transaction.tx_id).wire == transaction.wire
+    assert pool.mempool.find(transaction.ref).wire == transaction.wire
+    assert [waiting.tx_id for waiting in pool.mempool.candidates()] == [transaction.tx_id]
+
+
+def test_transaction_waits_once_when_it_comes_twice() -> None:
+    pool = Pool()
+    transaction = pool.bench.pay(0)
+    assert pool.admit(transaction)
+    assert not pool.admit(transaction)
+    assert len(pool.mempool) == 1
+    check_indexes(pool.mempool)
+
+
+def test_other_witness_is_not_taken_for_the_same_bytes_when_the_id_is_equal() -> None:
+    pool = Pool()
+    good = pool.bench.pay(0)
+    both = pool.bench.pay(0, to=lock(CAROL), keys=[ALICE, BOB])
+    other = assemble(good.body, [*good.witness.signatures], [b"preimage"])
+    assert other.tx_id == good.tx_id
+    assert pool.refused(both) == codes.SIGNATURE_SUPERFLUOUS
+    assert pool.refused(other) == codes.PREIMAGE_SUPERFLUOUS
+    assert pool.admit(good)
+    assert pool.mempool.find(other.ref) is None
+    assert pool.mempool.find(TxRef(good.ref)) is not None
+
+
+def test_first_seen_wins_when_two_spend_the_same_output() -> None:
+    pool = Pool()
+    first, second = pool.bench.pay(0), pool.bench.pay(0, to=lock(CAROL))
+    pool.admit(first)
+    assert pool.refused(second) == "input_conflict"
+    assert first.tx_id in pool.mempool
+
+
+@pytest.mark.parametrize(
+    ("make", "code"),
+    [
+        (lambda b: b.pay(0, chain_id=bytes(32)), codes.CHAIN_WRONG),
+        (lambda b: b.pay(0, expiry_height=0), codes.EXPIRED),
+        (lambda b: b.pay(0, expiry_height=WINDOW + 2), codes.EXPIRY_TOO_FAR),
+        (lambda b: b.pay(6), codes.LOCK_UNSATISFIED),
+        (lambda b: b.pay(STRANGER_COIN, sender=STRANGER), codes.SENDER_NOT_ADMITTED),
+        (lambda b: b.pay(EARLY_COIN, sender=EARLY), codes.SENDER_NOT_ADMITTED),
+        (lambda b: b.make([bytes(36)], [Output(CNY, 1, lock(BOB))]), codes.INPUT_MISSING),
+        (lambda b: b.make([b.coin(0)], [Output(CNY, 1, lock(BOB))]), codes.UNBALANCED),
+        (lambda b: b.make(), codes.EMPTY),
+        (lambda b: assemble(b.pay(0).body, [(ALICE.public, b"\x01" + bytes(64))]), codes.SIGNATURE_INVALID),
+    ],
+)
+def test_transaction_is_refused_when_it_would_not_take_effect(make: object, code: str) -> None:
+    pool = Pool()
+    assert pool.refused(make(pool.bench)) == code
+    assert pool.dropped == []
+
+
+def test_transaction_is_refused_when_a_block_has_it_already() -> None:
+    pool = Pool()
+    transaction = pool.bench.pay(0)
+    pool.block(transaction)
+    assert pool.refused(transaction) == codes.REPLAYED
+
+
+def test_nothing_is_admitted_when_the_node_has_not_started() -> None:
+    bench = Bench()
+    mempool = Mempool(bench.rules, bench.state, MempoolLimits())
+    with pytest.raises(Overloaded) as caught:
+        mempool.admit(bench.pay(0), 0)
+    assert caught.value.data["retry_after_ms"] > 0
+
+
+# --- chains ---------------------------------------------------------------------------------------------------------
+
+
+def test_chain_is_refused_when_it_gets_one_too_deep() -> None:
+    pool = Pool()
+    chain = pool.chain(MAX_CHAIN_DEPTH + 2)
+    assert [pool.admit(transaction) for transaction in chain[:-1]] == [True] * 26  # 25 deep on the first
+    assert pool.refused(chain[-1]) == "chain_too_deep"
+    pool.block(chain[0])
+    assert pool.admit(chain[-1])
+
+
+def test_chain_goes_on_for_ever_when_blocks_keep_up_with_it() -> None:
+    pool = Pool()
+    chain = pool.chain(1)
+    for number in range(70):
+        assert pool.admit(chain[-1]), f"transaction {number} of a chain that is never more than 6 deep"
+        if number >= 5:
+            pool.block(chain[number - 5])
+        chain.append(pool.then(chain[-1]))
+    assert len(pool.mempool) == 5
+
+
+def test_depth_is_that_of_the_deepest_parent_when_there_are_several() -> None:
+    pool = Pool()
+    chain = pool.chain(MAX_CHAIN_DEPTH + 1, 0)
+    for transaction in chain:
+        pool.admit(transaction)
+    shallow = pool.bench.pay(1, to=lock(ALICE))
+    pool.admit(shallow)
+    sources = [shallow.tx_id + bytes(4), chain[-1].tx_id + bytes(4)]
+    joined = pool.bench.make(sources, [Output(CNY, 2 * SUPPLY, lock(BOB))])
+    assert pool.refused(joined) == "chain_too_deep"
+
+
+def test_child_is_refused_when_its_parent_does_not_wait_here() -> None:
+    pool = Pool()
+    parent, child = pool.chain(2)
+    assert pool.refused(child) == codes.INPUT_MISSING
+    pool.admit(parent)
+    assert pool.admit(child)
+
+
+def test_descendants_leave_when_a_parent_is_dropped() -> None:
+    pool = Pool()
+    chain, other = pool.chain(5), pool.bench.pay(1)
+    for transaction in (*chain, other):
+        pool.admit(transaction)
+    pool.mempool.drop(chain[1].tx_id, "input_missing")
+    assert [waiting.tx_id for waiting in pool.mempool.candidates()] == [chain[0].tx_id, other.tx_id]
+    assert pool.dropped == [(transaction.tx_id, "input_missing") for transaction in chain[1:]]
+    assert pool.mempool.dropped_code(chain[4].tx_id) == "input_missing"
+    assert pool.mempool.dropped_code(other.tx_id) is None
+    check_indexes(pool.mempool)
+    assert pool.admit(chain[1])
+
+
+def test_dropping_is_harmless_when_the_transaction_does_not_wait() -> None:
+    pool = Pool()
+    pool.mempool.drop(pool.bench.pay(0).tx_id, "expired")
+    assert pool.dropped == []
+
+
+# --- bounds -----------------------------------------------------------------------------------------------------------
+
+
+def test_mempool_refuses_and_keeps_everything_when_its_count_is_reached() -> None:
+    pool = Pool(MempoolLimits(max_transactions=3))
+    sent = [pool.bench.pay(number) for number in range(4)]
+    for transaction in sent[:3]:
+        pool.admit(transaction)
+    assert pool.mempool.nearly_full
+    assert pool.refused(sent[3]) == "overloaded"
+    assert [waiting.tx_id for waiting in pool.mempool.candidates()] == [t.tx_id for t in sent[:3]]
+    pool.block(sent[0])
+    assert pool.admit(sent[3])
+
+
+def test_mempool_refuses_when_its_bytes_are_used() -> None:
+    sample = Pool().bench.pay(0)
+    pool = Pool(MempoolLimits(max_bytes=2 * sample.size_bytes))
+    assert pool.admit(pool.bench.pay(0))
+    assert not pool.mempool.nearly_full
+    assert pool.admit(pool.bench.pay(1))
+    assert pool.mempool.nearly_full
+    assert pool.refused(pool.bench.pay(2)) == "overloaded"
+
+
+def test_one_organisation_cannot_take_the_place_of_others_when_it_floods() -> None:
+    sample = Pool().bench.pay(0)
+    pool = Pool(MempoolLimits(organisation_bytes=2 * sample.size_bytes + 1))
+    first = pool.bench.pay(0)
+    assert pool.admit(first)
+    assert pool.admit(pool.bench.pay(1))
+    assert pool.refused(pool.bench.pay(2)) == "organisation_quota"
+    assert pool.admit(pool.bench.pay(6, sender=BOB))
+    pool.block(first)
+    assert pool.admit(pool.bench.pay(2))
+
+
+def test_every_refusal_for_want_of_room_says_when_to_come_back() -> None:
+    for limits in (MempoolLimits(max_transactions=0), MempoolLimits(max_bytes=1), MempoolLimits(organisation_bytes=1)):
+        pool = Pool(limits)
+        with pytest.raises(Overloaded) as caught:
+            pool.admit(pool.bench.pay(0))
+        assert caught.value.data["retry_after_ms"] > 0
+
+
+def test_only_the_last_dropped_are_remembered_when_there_are_very_many() -> None:
+    pool = Pool()
+    first = pool.bench.pay(0)
+    pool.admit(first)
+    pool.mempool.drop(first.tx_id, "expired")
+    for number in range(MAX_DROPPED_REMEMBERED):
+        pool.mempool._dropped[number.to_bytes(32, "big")] = "x"
+    second = pool.bench.pay(1)
+    pool.admit(second)
+    pool.mempool.drop(second.tx_id, "expired")
+    assert len(pool.mempool._dropped) <= MAX_DROPPED_REMEMBERED + 1
+    assert pool.mempool.dropped_code(first.tx_id) is None
+    assert pool.mempool.dropped_code(second.tx_id) == "expired"
+
+
+# --- blocks -----------------------------------------------------------------------------------------------------------
+
+
+def test_block_wins_when_it_spends_what_a_waiting_transaction_spends() -> None:
+    pool = Pool()
+    waiting = pool.chain(3)
+    for transaction in waiting:
+        pool.admit(transaction)
+    pool.block(pool.bench.pay(0, to=lock(CAROL)))
+    assert len(pool.mempool) == 0
+    assert pool.dropped == [(transaction.tx_id, "input_conflict") for transaction in waiting]
+
+
+def test_transactions_of_the_block_leave_silently_when_it_is_decided() -> None:
+    pool = Pool()
+    parent, child = pool.chain(2)
+    pool.admit(parent)
+    pool.admit(child)
+    pool.block(parent)
+    assert [waiting.tx_id for waiting in pool.mempool.candidates()] == [child.tx_id]
+    pool.block(child)
+    assert (len(pool.mempool), pool.mempool.size_bytes, pool.dropped) == (0, 0, [])
+
+
+def test_children_leave_when_a_block_refused_their_parent() -> None:
+    pool = Pool()
+    parent, child, grandchild = pool.chain(3)
+    for transaction in (parent, child, grandchild):
+        pool.admit(transaction)
+    pool.mempool.on_block([fresh(parent)], frozenset({parent.tx_id}), Height(1))
+    assert len(pool.mempool) == 0
+    assert pool.dropped == [(child.tx_id, "parent_refused"), (grandchild.tx_id, "parent_refused")]
+    check_indexes(pool.mempool)
+
+
+def test_rival_stays_when_the_block_refused_the_other_spender() -> None:
+    pool = Pool()
+    waiting = pool.bench.pay(0)
+    pool.admit(waiting)
+    pool.block(pool.bench.make([pool.bench.coin(0)], [Output(CNY, SUPPLY + 1, lock(BOB))]))
+    assert waiting.tx_id in pool.mempool
+    assert pool.dropped == []
+
+
+def test_transaction_leaves_when_it_can_be_in_no_later_block() -> None:
+    pool = Pool()
+    soon, later = pool.bench.pay(0, expiry_height=2), pool.bench.pay(1, expiry_height=3)
+    pool.admit(soon)
+    pool.admit(later)
+    pool.block()
+    assert len(pool.mempool) == 2
+    pool.block()
+    assert pool.dropped == [(soon.tx_id, codes.EXPIRED)]
+    assert later.tx_id in pool.mempool
+
+
+def test_oldest_arrival_is_told_when_transactions_come_and_go() -> None:
+    pool = Pool()
+    assert pool.mempool.oldest_ms is None
+    first, second = pool.bench.pay(0), pool.bench.pay(1)
+    pool.admit(first)
+    pool.admit(second)
+    assert pool.mempool.oldest_ms == 1
+    pool.block(first)
+    assert pool.mempool.oldest_ms == 2
+
+
+def test_clients_own_transactions_are_said_again_sooner_when_both_wait() -> None:
+    pool = Pool()
+    local, foreign, young = (pool.bench.pay(number) for number in range(3))
+    pool.mempool.admit(fresh(local), 10, local=True)
+    pool.mempool.admit(fresh(foreign), 20)
+    pool.mempool.admit(fresh(young), 30, local=True)
+
+    def said(*arguments: int) -> list[bytes]:
+        return [transaction.tx_id for transaction in pool.mempool.waiting_since(*arguments)]
+
+    assert said(10, 5, 9) == []
+    assert said(25, 5, 9) == [local.tx_id]
+    assert said(25, 20, 9) == [local.tx_id]
+    assert said(25, 21, 9) == [local.tx_id, foreign.tx_id]
+    assert said(31, 21, 9) == [local.tx_id, foreign.tx_id, young.tx_id]
+    assert said(31, 21, 2) == [local.tx_id, foreign.tx_id]
+
+
+# --- any history --------------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32))
+def test_every_index_fits_what_waits_when_anything_has_happened(seed: int) -> None:
+    rng = random.Random(seed)
+    sample = Pool().bench.pay(0).size_bytes
+    pool = Pool(MempoolLimits(max_transactions=12, organisation_bytes=10 * sample))
+    known = [(pool.bench.coin(number), ALICE if number < 6 else BOB, SUPPLY) for number in range(10)]
+    made: list[Transaction] = []
+    happened = {"admitted": 0, "blocks": 0, "dropped": 0}
+    for _ in range(60):
+        choice = rng.random()
+        if choice < 0.65 or not made:
+            if made and rng.random() < 0.2:
+                transaction = rng.choice(made)
+            else:
+                source, key, amount = rng.choice(known)
+                owner = rng.choice((ALICE, BOB))
+                expiry = pool.bench.height + rng.randint(0, 4)
+                parts = [amount] if amount < 2 or rng.random() < 0.5 else [amount // 2, amount - amount // 2]
+                outputs = [Output(CNY, part, lock(owner)) for part in parts]
+                transaction = pool.bench.make([source], outputs, sender=key, expiry_height=expiry)
+                made.append(transaction)
+                known += [(transaction.tx_id + i.to_bytes(4, "big"), owner, part) for i, part in enumerate(parts)]
+            try:
+                happened["admitted"] += pool.admit(transaction)
+            except (InvalidTransaction, Overloaded):
+                pass
+        elif choice < 0.75:
+            pool.mempool.drop(rng.choice(made).tx_id, "unfit")
+            happened["dropped"] += 1
+        else:
+            wanted = [t for t in pool.mempool.candidates() if rng.random() < 0.6]
+            wanted += rng.sample(made, min(len(made), 2))
+            execution, fit = pool.bench.execution(), []
+            for transaction in wanted:
+                try:
+                    execution.add(fresh(transaction))
+                except InvalidTransaction:
+                    continue
+                fit.append(transaction)
+            pool.block(*fit)
+            happened["blocks"] += 1
+        check_indexes(pool.mempool)
+    note(str(happened))
+    for transaction in list(pool.mempool.candidates()):
+        pool.mempool.drop(transaction.tx_id, "end")
+    mempool = pool.mempool
+    assert mempool.size_bytes == 0
+    assert not (mempool._entries or mempool._spenders or mempool._outputs)
+    assert not (mempool._expiring or mempool._organisation_bytes)
