@@ -18,7 +18,10 @@ log = structlog.get_logger(__name__)
 
 FETCH_TIMEOUT_S: Final = 2.0
 MAX_FETCHED: Final = 8_192
-"""Fetched transactions kept for the current height: more than two blocks have."""
+"""Fetched transactions kept for the current height: more than two blocks have. The first to come leave first, so that
+a proposer of worthless blocks cannot keep later ones out."""
+MAX_FETCHED_BYTES: Final = 8 * 1024 * 1024
+"""The same in bytes: four blocks of the largest size."""
 
 
 class RequestSender(Protocol):
@@ -47,6 +50,7 @@ class Fetcher:
     def __init__(self, mempool: Mempool) -> None:
         self._mempool = mempool
         self._fetched: dict[bytes, Transaction] = {}
+        self._fetched_bytes = 0
         self._peers: RequestSender | None = None
 
     def attach(self, peers: RequestSender) -> None:
@@ -56,6 +60,7 @@ class Fetcher:
     def forget(self) -> None:
         """A height is over: what was fetched for it is not needed any more."""
         self._fetched.clear()
+        self._fetched_bytes = 0
 
     def find(self, ref: bytes) -> Transaction | None:
         """A waiting or fetched transaction."""
@@ -98,14 +103,22 @@ class Fetcher:
                     # The pair of id and witness is what was asked for: other bytes condemn the peer that sent them.
                     if transaction.ref not in wanted:
                         raise MalformedBytes("a transaction that nobody asked for")
-                    if len(self._fetched) < MAX_FETCHED:
-                        self._fetched[transaction.ref] = transaction
+                    self._keep(transaction)
             except InvalidInput as error:
                 self._peers.penalise(peer, f"bad_transactions_{error.code}")
                 return
             except RemoteFault as error:
                 log.info("transactions_fetch_failed", peer=peer, code=error.code)
                 return
+
+    def _keep(self, transaction: Transaction) -> None:
+        if transaction.ref in self._fetched:
+            return
+        self._fetched[transaction.ref] = transaction
+        self._fetched_bytes += transaction.size_bytes
+        while len(self._fetched) > MAX_FETCHED or self._fetched_bytes > MAX_FETCHED_BYTES:
+            first = self._fetched.pop(next(iter(self._fetched)))
+            self._fetched_bytes -= first.size_bytes
 
     async def block(self, source: PublicKey, name: bytes) -> bytes:
         """Header and refs of an undecided block, from the validator ``source``.

@@ -43,7 +43,7 @@ class Membership:
         self._validators = validators
         self._address = rules.address_of("admission")
         self._bootstrap = frozenset(bootstrap)
-        self._by_peer: dict[PeerId, NodeIdentity] = {}
+        self._by_peer: dict[PeerId, list[NodeIdentity]] = {}
         self._by_key: dict[bytes, NodeIdentity] = {}
         self._organisations: dict[bytes, str] = {}
         self.time_ms = 0
@@ -60,19 +60,21 @@ class Membership:
                 continue
             peer_id = peer_id_of_public_key(certificate.transport)
             node = NodeIdentity(peer_id, PublicKey(certificate.key), certificate.organisation, certificate)
-            self._by_peer[peer_id] = node
+            self._by_peer.setdefault(peer_id, []).append(node)
             self._by_key[certificate.key] = node
 
     def allowed(self, peer: PeerId) -> bool:
         """Whether ``peer`` may be connected now."""
-        node = self._by_peer.get(peer)
-        if node is None:
-            return peer in self._bootstrap
-        return node.certificate.valid_at(self.time_ms) or node.key in self._validators or peer in self._bootstrap
+        nodes = self._by_peer.get(peer, ())
+        return any(self._in_force(node) for node in nodes) or peer in self._bootstrap
+
+    def _in_force(self, node: NodeIdentity) -> bool:
+        return node.certificate.valid_at(self.time_ms) or node.key in self._validators
 
     def node(self, peer: PeerId) -> NodeIdentity | None:
-        """Who ``peer`` is, or None."""
-        return self._by_peer.get(peer)
+        """Who ``peer`` is, or None; where it has several certificates, by the first that is in force."""
+        nodes = self._by_peer.get(peer, ())
+        return next((node for node in nodes if self._in_force(node)), next(iter(nodes), None))
 
     def peer_of(self, key: bytes) -> PeerId | None:
         """The overlay address of a validator's signing key, or None."""
@@ -81,7 +83,9 @@ class Membership:
 
     def peers_of_organisation(self, organisation: str) -> list[PeerId]:
         """The nodes of an organisation, sorted."""
-        return sorted(node.peer_id for node in self._by_peer.values() if node.organisation == organisation)
+        return sorted(
+            peer for peer, nodes in self._by_peer.items() if any(node.organisation == organisation for node in nodes)
+        )
 
     def organisation_of(self, key: bytes) -> str | None:
         """The organisation that a signing key belongs to, or None."""
