@@ -146,7 +146,11 @@ def end_block(context: EndContext) -> None:
         if agreement.max_batch > records:
             return
         tally = load_tally(context.state, name)
-        records -= _fire(context, agreement, tally)
+        fired = _fire(context, agreement, tally)
+        if fired:
+            # Due again, it goes behind those that have not had their turn.
+            records -= fired
+            _move(context.state, name, tally, 0)
         rearm(context.state, agreement, tally, now)
         store_tally(context.state, name, tally)
         if 0 < tally.due_ms <= now:

@@ -189,6 +189,25 @@ class Books(RuleBasedStateMachine):
         self.withdraw(model, record)
         self.fired(name)
 
+    @precondition(lambda self: any(self.open_records(name) for name in NAMES))
+    @rule(number=any_number)
+    def cancel_requested(self, number):
+        """A record that waits for its settlement: rare when records are chosen at random."""
+        names = [name for name in NAMES if self.open_records(name)]
+        name = names[number % len(names)]
+        records = self.open_records(name)
+        self.world.run(self.world.cancellation(self.in_force[name], records[number % len(records)].policy))
+        self.withdraw(self.models[name], records[number % len(records)])
+        self.fired(name)
+
+    def open_records(self, name):
+        model = self.models.get(name, ModelAgreement())
+        return [
+            r
+            for r in model.records
+            if not r.cancelled and model.status(r) == "requested" and self.now_s() + 1 - r.first_s <= WINDOW_S
+        ]
+
     def withdraw(self, model, record):
         record.cancelled = model.status(record)
         if record.cancelled == "settled":
@@ -287,7 +306,7 @@ class Books(RuleBasedStateMachine):
 
 
 Books.TestCase.settings = settings(
-    max_examples=40,
+    max_examples=80,
     stateful_step_count=40,
     deadline=None,
     print_blob=True,

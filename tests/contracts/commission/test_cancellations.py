@@ -220,6 +220,7 @@ def test_cancellation_is_refused_when_it_spends_or_creates_something_else(world)
     both = (*good.body.inputs, world.booked("b").outpoint)
     kept = (Output(CLAIM, 9_000, claim_lock(PENDING)),)
     world.run(altered(world, good, inputs=both, outputs=kept), "lock_unsatisfied")
+    world.run(altered(world, good, inputs=both[::-1], outputs=kept), "commission_input_wrong")
     world.run(world.early(terms))
     good = world.cancellation(terms, "a")
     output = good.body.outputs[0]

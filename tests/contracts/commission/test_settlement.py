@@ -282,6 +282,53 @@ def test_oldest_clawbacks_net_first_and_no_more_than_needed(world):
     assert page.clawbacks[0].record == world.booked("b").record.transaction_id
 
 
+def test_clawbacks_that_cover_the_batch_exactly_leave_the_others_alone(world):
+    terms = world.agree(quiet())
+    requested(world, terms, a=100_000, b=200_000)
+    world.run(world.settlement(terms))
+    world.run(world.cancellation(terms, "a"))
+    world.run(world.cancellation(terms, "b"))
+    requested(world, terms, c=100_000)
+    plan = world.plan(terms, 2)
+    assert [(item.place, item.amount) for item in plan.clawbacks] == [(1, 3_000)]
+    assert (plan.paid, plan.carried, plan.outputs) == (0, 0, ())
+    world.run(world.settlement(terms, 2))
+    assert check_books(world).clawbacks == 6_000
+
+
+def test_clawback_that_waited_and_is_not_needed_becomes_nettable(world):
+    terms = world.agree(quiet())
+    requested(world, terms, a=500_000)
+    world.run(world.settlement(terms))
+    world.run(world.cancellation(terms, "a"))
+    requested(world, terms, b=100_000, c=200_000)
+    world.run(world.cancellation(terms, "b"))
+    # The clawback of 15,000 is older and covers the 9,000 alone: 6,000 are carried, and the 3,000 wait behind them.
+    world.run(world.settlement(terms, 2))
+    listed = world.view("clawbacks", a.ClawbacksQuery("B-C health")).clawbacks
+    assert [(item.place, item.amount) for item in listed] == [(1, 6_000), (2, 3_000)]
+    assert check_books(world).clawbacks == 9_000
+    requested(world, terms, d=400_000)
+    world.run(world.settlement(terms, 3))
+    assert check_books(world).paid == 15_000 + 3_000
+
+
+def test_carried_clawback_that_waited_comes_before_those_behind_it(world):
+    terms = world.agree(quiet())
+    requested(world, terms, a=100_000, b=200_000)
+    world.run(world.settlement(terms))
+    world.run(world.cancellation(terms, "a"))
+    requested(world, terms, c=200_000, d=100_000)
+    for policy in "cd":
+        world.run(world.cancellation(terms, policy))
+    world.run(world.settlement(terms, 2))
+    # 3,000 of a and 6,000 of c cover the batch of 9,000; d's 3,000 are left.
+    listed = world.view("clawbacks", a.ClawbacksQuery("B-C health")).clawbacks
+    assert [(item.place, item.amount) for item in listed] == [(2, 3_000)]
+    assert listed[0].record == world.booked("d").record.transaction_id
+    check_books(world)
+
+
 def test_clawback_of_a_requested_record_waits_for_that_request(world):
     terms = world.agree(quiet())
     requested(world, terms, a=300_000)

@@ -212,6 +212,29 @@ def test_many_agreements_are_due_at_once_and_wait_in_line(world):
     assert (page.more, rest.more) == (True, False)
 
 
+def test_agreement_that_is_always_due_does_not_starve_the_others(world):
+    agreements = []
+    for number in range(MAX_DUE_ITEMS_PER_BLOCK + 1):
+        terms = agreement(
+            agreement=f"agreement {number:02}",
+            triggers=Triggers(age_s=1_000),
+            max_batch=1,
+            activation_height=60 + number // 8,
+        )
+        world.run(world.proposal(terms))
+        world.run(world.signature(terms))
+        agreements.append(terms)
+    while world.height < 70:
+        world.block()
+    for terms in agreements:
+        world.block(world.booking(terms, sale("a")), world.booking(terms, sale("b")), step_ms=1)
+    world.block(step_ms=1_000_001)
+    assert len(world.requested()) == MAX_DUE_ITEMS_PER_BLOCK
+    world.block(step_ms=1)
+    assert world.requested()[0].agreement == agreements[-1].agreement
+    assert len(world.requested()) == MAX_DUE_ITEMS_PER_BLOCK
+
+
 def test_records_requested_in_one_block_are_bounded(world, monkeypatch):
     assert MAX_RECORDS_REQUESTED_PER_BLOCK >= 1_000
     monkeypatch.setattr(triggers_module, "MAX_RECORDS_REQUESTED_PER_BLOCK", 5)
