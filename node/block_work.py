@@ -104,6 +104,10 @@ class BlockWork:
         empty = not candidate.transactions and not candidate.result.calls_made
         block = None if empty and not order.allow_empty else candidate.block
         self._feed(on.BlockBuilt(order.height, order.round, block))
+        waiting = self._mempool.oldest_ms
+        if block is None and waiting is not None:
+            # It came while we were building, and would else wait for the next arrival.
+            self._feed(on.WorkAvailable(waiting))
 
     async def _check(self, order: fx.CheckBlock) -> None:
         name, block = order.block.id, order.block.block

@@ -8,6 +8,7 @@ inputs; they end with their height.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,15 +19,14 @@ import structlog
 from consensus import effects as fx
 from consensus import inputs as on
 from consensus.machine import step
-from consensus.messages import Proposal, decode_message, encode_message
+from consensus.messages import encode_message
 from consensus.records import SignerRecord, record_codec
 from consensus.state import State, live_records
 from consensus.verified import VerifiedBlock
-from consensus.verify import authenticate, verify_block, verify_message
-from ledger.block import block_codec, split_refs
+from ledger.block import split_refs
 from ledger.certificate import CommitCertificate
-from ledger.errors import BrokenInvariant, InvalidBlock, NotFound
-from ledger.keys import SignatureCache, key_text
+from ledger.errors import BrokenInvariant, InvalidBlock
+from ledger.keys import key_text
 from ledger.transaction import Transaction
 from ledger.types import Height, PublicKey
 from node.block_work import BlockWork
@@ -34,13 +34,12 @@ from node.chain import Candidate, Chain, Committed
 from node.clock import monotonic_ms, wall_ms
 from node.fetch import Fetcher
 from node.mempool import Mempool
-from p2p.gossip import Verdict
+from node.votes import VoteDesk
 
 log = structlog.get_logger(__name__)
 
-MAX_INPUTS: Final = 10_000
-"""Inputs that wait for the next turn; beyond it messages are dropped (they are repeated by their senders)."""
-MAX_PROPOSED_BLOCKS: Final = 16
+GREETING_S: Final = 2.0
+"""How long the first height waits for validators to return our latest messages, when they are not all there."""
 
 
 class DurableLog(Protocol):
@@ -67,8 +66,8 @@ class DurableLog(Protocol):
 class VoteSender(Protocol):
     """Where messages go; ``node.peers.Peers`` is one."""
 
-    def broadcast_vote(self, payload: bytes) -> None:
-        """To all other validators, over gossip."""
+    def broadcast_vote(self, payload: bytes, *, repeat: bool) -> None:
+        """To all other validators, over gossip; a repeat must reach them although gossip knows it."""
         ...
 
     def send_vote(self, to: PublicKey, payload: bytes) -> None:
@@ -114,17 +113,16 @@ class Driver:
         self._fetcher = fetcher
         self._sender = sender
         self._on_committed = on_committed
-        self._signatures = SignatureCache(4_096)
         self._inputs: deque[on.Input] = deque()
         self._wake = asyncio.Event()
         self._timers: dict[on.TimerKind, asyncio.TimerHandle] = {}
         self._due_timer: asyncio.TimerHandle | None = None
         self._work = BlockWork(chain, mempool, fetcher, feed=self.feed, fail=self.fail)
         self._syncer = ThreadPoolExecutor(1, thread_name_prefix="signer-log")
-        self._proposed: dict[bytes, Proposal] = {}
         self._failure: BaseException | None = None
         self._importing = asyncio.Lock()
-        self.heard_ms: dict[bytes, int] = {}
+        self.votes = VoteDesk(chain, state, feed=self.feed, backlog=self._inputs.__len__)
+        self._started = False
         self.evidence_count = 0
         self.observing = state.observing is not None
 
@@ -159,72 +157,11 @@ class Driver:
         wanted = self._chain.genesis.parameters.package_transactions
         return self._mempool.nearly_full or len(self._mempool) >= wanted > 1
 
-    def on_vote(self, payload: bytes) -> Verdict:
-        """Takes a consensus message from a peer.
-
-        Returns:
-            What gossip does with it; ``LATER`` where we are too far behind to judge it.
-
-        Raises:
-            InvalidInput: what no honest peer relays.
-        """
-        message = decode_message(payload, len(self._chain.validators))
-        height = self.height
-        if message.height + 1 < height:
-            if message.signer in self._chain.validators:
-                self.feed(on.StragglerHeard(authenticate(message, self._chain.chain_id, self._signatures.verify)))
-            return Verdict.IGNORE
-        if message.height > height + 1 or len(self._inputs) > MAX_INPUTS:
-            return Verdict.LATER
-        verified = verify_message(
-            message, self._chain.chain_id, self._chain.epoch, self._chain.validators, self._signatures.verify
-        )
-        self.heard_ms[message.signer] = monotonic_ms()
-        if message.height < height:
-            # We have decided without it; a validator that hears others only through us may still need it.
-            return Verdict.ACCEPT
-        if isinstance(message, Proposal):
-            self._remember_proposal(message)
-        self.feed(on.MessageReceived(verified, wall_ms()))
-        return Verdict.ACCEPT
-
-    def on_latest(self, payload: bytes) -> None:
-        """A peer returned our own latest message."""
-        message = decode_message(payload, len(self._chain.validators))
-        if message.signer == self._state.key:
-            self.feed(on.LatestOwnMessage(authenticate(message, self._chain.chain_id, self._signatures.verify)))
-
-    def on_validator_connected(self, key: PublicKey) -> None:
-        """A direct connection to a validator is up."""
-        self.heard_ms[key] = monotonic_ms()
-        self.feed(on.PeerConnected(key))
-
-    def _remember_proposal(self, message: Proposal) -> None:
-        self._proposed[verify_block(message.block).id] = message
-        if len(self._proposed) > MAX_PROPOSED_BLOCKS:
-            del self._proposed[next(iter(self._proposed))]
-
-    def undecided_block(self, name: bytes) -> bytes:
-        """Bytes of a block of the current height, for a validator that lacks its body. Raises ``NotFound``."""
-        candidate = self._chain.candidate(name)
-        if candidate is not None:
-            return block_codec.encode(candidate.block)
-        proposal = self._proposed.get(name)
-        if proposal is not None:
-            return block_codec.encode(proposal.block)
-        current = self._state.current
-        if current is not None and current.prepared is not None and current.prepared.certificate.block_id == name:
-            return block_codec.encode(current.prepared.block)
-        height = self._chain.store.height_of(name)
-        if height is not None:
-            return block_codec.encode(self._chain.store.block(height))
-        raise NotFound("that block is not known here")
-
     # --- the loop -------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Steps until cancelled; raises what must stop the node."""
-        self._start_height()
+        greeting = asyncio.create_task(self._start_after_greeting())
         try:
             while True:
                 await self._wake.wait()
@@ -233,12 +170,26 @@ class Driver:
                     raise self._failure
                 await self._turn()
         finally:
+            greeting.cancel()
             self._work.cancel()
             for timer in self._timers.values():
                 timer.cancel()
             if self._due_timer is not None:
                 self._due_timer.cancel()
             self._syncer.shutdown(wait=True)
+
+    async def _start_after_greeting(self) -> None:
+        """Starts the first height once enough validators have said what they last heard from us.
+
+        A node restored from a backup would otherwise sign again what it has signed before (DESIGN.md 3).
+        """
+        if self._state.key is not None and len(self._chain.validators) > 1:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(GREETING_S):
+                    await self.votes.greeted.wait()
+        async with self._importing:
+            self._started = True
+            self._start_height()
 
     async def _turn(self) -> None:
         while self._inputs:
@@ -275,10 +226,9 @@ class Driver:
 
     async def _perform(self, effect: fx.Effect) -> None:
         match effect:
-            case fx.Broadcast(message):
-                if isinstance(message, Proposal):
-                    self._remember_proposal(message)
-                self._sender.broadcast_vote(encode_message(message))
+            case fx.Broadcast(message, repeat):
+                self.votes.remember(message)
+                self._sender.broadcast_vote(encode_message(message), repeat=repeat)
             case fx.SendTo(to, message):
                 self._sender.send_vote(to, encode_message(message))
             case fx.ReturnLatest(to, latest):
@@ -373,7 +323,7 @@ class Driver:
         # What still executes on the old tip must not see the new state come in under it.
         self._work.cancel()
         committed = await self._chain.commit(candidate, certificate)
-        self._proposed.clear()
+        self.votes.forget()
         refused = frozenset(
             transaction.tx_id
             for transaction, receipt in zip(candidate.transactions, candidate.result.receipts, strict=False)
@@ -382,7 +332,8 @@ class Driver:
         self._mempool.on_block(candidate.transactions, refused, committed.height)
         self._mempool.start_height(self._chain.next_block())
         await self._on_committed(committed)
-        self._start_height()
+        if self._started:
+            self._start_height()
 
     def _start_height(self) -> None:
         tip = self._chain.tip

@@ -7,6 +7,7 @@ transport.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
 
 import structlog
 
@@ -14,6 +15,7 @@ from ledger.encoding import encode
 from ledger.errors import InvalidInput, NotFound, PeerUnavailable
 from ledger.types import Height, PublicKey, TxRef
 from node.chain import Chain, Committed
+from node.clock import monotonic_ms
 from node.driver import Driver
 from node.fetch import Fetcher
 from node.intake import Intake
@@ -40,6 +42,8 @@ from p2p.transport import Channel, PeerId, Transport
 
 log = structlog.get_logger(__name__)
 
+MAX_REPEATS_PER_S: Final = 64
+"""Repeated votes of others that are sent on in a second."""
 ServiceCall = Callable[[str, str, bytes], Awaitable[bytes]]
 """(service, organisation that asks, payload) → answer."""
 
@@ -67,6 +71,8 @@ class Peers:
         self._synchroniser = synchroniser
         self._driver: Driver | None = None
         self._service: ServiceCall | None = None
+        self._repeat_second = 0
+        self._repeated: set[bytes] = set()
         gossip.subscribe(Topic.TRANSACTIONS, Channel.BULK, intake.on_batch)
         gossip.subscribe(Topic.VOTES, Channel.VOTE, self._on_vote)
         gossip.subscribe(Topic.BLOCKS, Channel.BULK, self._on_announcement)
@@ -78,9 +84,37 @@ class Peers:
 
     # --- what we say ------------------------------------------------------------------------------------------------
 
-    def broadcast_vote(self, payload: bytes) -> None:
-        """A consensus message to everybody, over gossip."""
-        self._gossip.publish(Topic.VOTES, payload)
+    def broadcast_vote(self, payload: bytes, *, repeat: bool) -> None:
+        """A consensus message to everybody, over gossip; a repeat goes past gossip's memory to all peers."""
+        if repeat:
+            self._repeat(payload, None)
+        else:
+            self._gossip.publish(Topic.VOTES, payload)
+
+    def _repeat(self, payload: bytes, source: PeerId | None) -> None:
+        for peer in self._transport.peers():
+            if peer != source:
+                self._transport.send(peer, Channel.VOTE, VoteKindOnWire.DIRECT, payload)
+
+    def _on_direct_vote(self, peer: PeerId, payload: bytes) -> None:
+        """A repeated vote: sent on where validators are not all connected to each other, within a budget a second."""
+        assert self._driver is not None
+        if self._driver.votes.on_vote(payload) is not Verdict.ACCEPT:
+            return
+        if not self._gossip.knows(Topic.VOTES, payload):
+            self._gossip.publish(Topic.VOTES, payload)
+        elif len(self._transport.peers()) + 1 < len(self._chain.validators) and self._may_repeat(payload):
+            self._repeat(payload, peer)
+
+    def _may_repeat(self, payload: bytes) -> bool:
+        second = monotonic_ms() // 1000
+        if second != self._repeat_second:
+            self._repeat_second = second
+            self._repeated.clear()
+        if payload in self._repeated or len(self._repeated) >= MAX_REPEATS_PER_S:
+            return False
+        self._repeated.add(payload)
+        return True
 
     def send_vote(self, to: PublicKey, payload: bytes) -> None:
         """A consensus message to one validator; over gossip when there is no direct connection."""
@@ -93,7 +127,7 @@ class Peers:
     def send_latest(self, to: PublicKey, payload: bytes) -> None:
         """Our memory of a validator's latest message, to that validator."""
         peer = self.peer_of(to)
-        if peer is not None and payload:
+        if peer is not None:
             self._transport.send(peer, Channel.VOTE, VoteKindOnWire.LATEST, payload)
 
     def send_decided(self, to: PublicKey, height: Height) -> None:
@@ -145,7 +179,7 @@ class Peers:
         self.send_status(peer)
         node = self._membership.node(peer)
         if node is not None and self._driver is not None and node.key in self._chain.validators:
-            self._driver.on_validator_connected(node.key)
+            self._driver.votes.on_validator_connected(node.key)
 
     def on_disconnected(self, peer: PeerId, reason: str) -> None:
         """See ``Handler``."""
@@ -162,9 +196,11 @@ class Peers:
             return
         try:
             if channel is Channel.VOTE and kind == VoteKindOnWire.DIRECT:
-                driver.on_vote(payload)
+                self._on_direct_vote(peer, payload)
             elif channel is Channel.VOTE and kind == VoteKindOnWire.LATEST:
-                driver.on_latest(payload)
+                node = self._membership.node(peer)
+                if node is not None and node.key in self._chain.validators:
+                    driver.votes.on_latest(node.key, payload)
             elif channel is Channel.BULK and kind == BulkKind.STATUS:
                 self._synchroniser.on_status(peer, status_codec.decode(payload))
             elif channel is Channel.BULK and kind == BulkKind.DECIDED:
@@ -177,7 +213,7 @@ class Peers:
     def _on_vote(self, peer: PeerId, payload: bytes) -> Verdict:
         assert self._driver is not None
         try:
-            return self._driver.on_vote(payload)
+            return self._driver.votes.on_vote(payload)
         except InvalidInput as error:
             log.warning("vote_rejected", peer=peer, code=error.code, why=error.message)
             return Verdict.REJECT
@@ -196,7 +232,7 @@ class Peers:
         if kind == RequestKind.TRANSACTIONS:
             return self._serve_transactions(payload)
         if kind == RequestKind.BLOCK and self._driver is not None:
-            return self._driver.undecided_block(payload)
+            return self._driver.votes.undecided_block(payload)
         if kind == RequestKind.SERVICE and self._service is not None:
             request = service_request_codec.decode(payload)
             node = self._membership.node(peer)

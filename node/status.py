@@ -75,7 +75,7 @@ class StatusReport:
         now = monotonic_ms()
         found = []
         for key in self.core.chain.validators.keys:
-            heard = now if key == self.core.key.public else self.core.driver.heard_ms.get(key)
+            heard = now if key == self.core.key.public else self.core.driver.votes.heard_ms.get(key)
             found.append(
                 {
                     "key": key_text(key),

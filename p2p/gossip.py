@@ -139,6 +139,10 @@ class Gossip:
         self._fetcher.arrived(identity)
         self._relay(KeptItem(topic, identity, payload, None, set(), frozenset()), found.channel)
 
+    def knows(self, topic: int, payload: bytes) -> bool:
+        """Whether the item was published or delivered here before, and is remembered."""
+        return wire.item_id(topic, payload) in self._seen
+
     def report(self, topic: int, payload: bytes, verdict: Verdict) -> None:
         """Give the late verdict on a delivered item; one that is no longer waited for is ignored."""
         item = self._undecided.pop(wire.item_id(topic, payload))

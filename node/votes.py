@@ -1,0 +1,125 @@
+"""Where consensus messages of others come in: decoded, verified, judged for relaying, and handed to the driver."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from consensus import inputs as on
+from consensus.messages import Message, Proposal, decode_message
+from consensus.state import State
+from consensus.verify import authenticate, verify_message
+from ledger.block import block_codec, block_id
+from ledger.errors import InvalidInput, NotFound
+from ledger.keys import SignatureCache
+from ledger.types import Height, PublicKey
+from node.chain import Chain
+from node.clock import monotonic_ms, wall_ms
+from p2p.gossip import Verdict
+
+MAX_WAITING: Final = 10_000
+"""Inputs that wait for the driver's next turn; beyond it messages are put off (their senders repeat them)."""
+MAX_PROPOSED_BLOCKS: Final = 16
+VERIFIED_SIGNATURES: Final = 4_096
+"""Vote signatures remembered as good: those of many heights, also for the certificates made of them."""
+
+
+class VoteDesk:
+    """See the module.
+
+    Args:
+        chain: the committed chain.
+        state: consensus state; read only.
+        feed: takes inputs for the state machine.
+        backlog: how many of them wait for their turn.
+
+    Attributes:
+        heard_ms: when each validator was last heard (monotonic clock).
+        greeted: set once a quorum, us included, has said what it last heard from us.
+    """
+
+    def __init__(
+        self, chain: Chain, state: State, *, feed: Callable[[on.Input], None], backlog: Callable[[], int]
+    ) -> None:
+        self._chain = chain
+        self._state = state
+        self._feed = feed
+        self._backlog = backlog
+        self._signatures = SignatureCache(VERIFIED_SIGNATURES)
+        self._proposed: dict[bytes, Proposal] = {}
+        self._answered: set[PublicKey] = set()
+        self.heard_ms: dict[bytes, int] = {}
+        self.greeted = asyncio.Event()
+
+    def on_vote(self, payload: bytes) -> Verdict:
+        """Takes a consensus message from a peer.
+
+        Returns:
+            What gossip does with it; ``LATER`` where we are too far behind to judge it.
+
+        Raises:
+            InvalidInput: what no honest peer relays.
+        """
+        message = decode_message(payload, len(self._chain.validators))
+        height = Height(self._chain.tip.height + 1)
+        if self._backlog() > MAX_WAITING or message.height > height + 1 or self._state.current is None:
+            return Verdict.LATER
+        if message.height < height and message.signer in self._chain.validators:
+            self._feed(on.StragglerHeard(authenticate(message, self._chain.chain_id, self._signatures.verify)))
+        if message.height + 1 < height:
+            return Verdict.IGNORE
+        verified = verify_message(
+            message, self._chain.chain_id, self._chain.epoch, self._chain.validators, self._signatures.verify
+        )
+        self.heard_ms[message.signer] = monotonic_ms()
+        if message.height < height:
+            # We have decided without it; a validator that hears others only through us may still need it.
+            return Verdict.ACCEPT
+        self.remember(message)
+        self._feed(on.MessageReceived(verified, wall_ms()))
+        return Verdict.ACCEPT
+
+    def on_latest(self, peer: PublicKey, payload: bytes) -> None:
+        """A validator returned our own latest message that it has; nothing: it has none."""
+        if payload:
+            message = decode_message(payload, len(self._chain.validators))
+            if message.signer != self._state.key:
+                raise InvalidInput("not a message of ours", code="latest_foreign")
+            self._feed(on.LatestOwnMessage(authenticate(message, self._chain.chain_id, self._signatures.verify)))
+        self._answered.add(peer)
+        if len(self._answered) + 1 >= self._chain.validators.quorum:
+            self.greeted.set()
+
+    def on_validator_connected(self, key: PublicKey) -> None:
+        """A direct connection to a validator is up."""
+        self.heard_ms[key] = monotonic_ms()
+        self._feed(on.PeerConnected(key))
+
+    def remember(self, message: Message) -> None:
+        """Keeps the block of a proposal, for validators that lack its body."""
+        if not isinstance(message, Proposal):
+            return
+        self._proposed[block_id(message.block.header)] = message
+        if len(self._proposed) > MAX_PROPOSED_BLOCKS:
+            del self._proposed[next(iter(self._proposed))]
+
+    def undecided_block(self, name: bytes) -> bytes:
+        """Bytes of a block of the current height, for a validator that lacks its body. Raises ``NotFound``."""
+        candidate = self._chain.candidate(name)
+        if candidate is not None:
+            return block_codec.encode(candidate.block)
+        proposal = self._proposed.get(name)
+        if proposal is not None:
+            return block_codec.encode(proposal.block)
+        current = self._state.current
+        if current is not None and current.prepared is not None and current.prepared.certificate.block_id == name:
+            return block_codec.encode(current.prepared.block)
+        height = self._chain.store.height_of(name)
+        if height is not None:
+            return block_codec.encode(self._chain.store.block(height))
+        raise NotFound("that block is not known here")
+
+    def forget(self) -> None:
+        """The height is over: its proposals are not needed any more."""
+        self._proposed.clear()
