@@ -7,9 +7,11 @@ from typing import Final
 from contracts.accounts import Accounts
 from contracts.admission import Admission
 from contracts.assets import Assets
+from contracts.block_result import ExecutionResult
 from contracts.commission.contract import Commission
-from contracts.executor import BlockExecution, ExecutionResult, Rules
+from contracts.executor import BlockExecution
 from contracts.interface import BlockInfo, Contract, EndContext
+from contracts.rules import Rules
 from ledger.block import PROTOCOL_VERSION, Header
 from ledger.errors import InvalidGenesis
 from ledger.genesis import Genesis

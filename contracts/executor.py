@@ -6,8 +6,6 @@ conservation); what a call does is the contracts' matter.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Final
 
 import structlog
@@ -16,17 +14,18 @@ from contracts import codes
 from contracts.accounts import find_account
 from contracts.admission import find_member
 from contracts.assets import is_defined
+from contracts.block_result import BlockFull, ExecutionResult
 from contracts.codes import Refusal
-from contracts.interface import Account, BlockInfo, CallContext, Contract, Directory, EndContext, Member
+from contracts.interface import Account, BlockInfo, CallContext, Directory, EndContext, Member
+from contracts.rules import Rules, verify_signatures
 from ledger.admission import SUBMITTING_ROLES
 from ledger.block import OK, Event, Receipt, change_hashes, changes_root, receipts_root
 from ledger.encoding import Codec, encode
-from ledger.errors import Fatal, InvalidGenesis, InvalidInput, InvalidLock, InvalidTransaction, TidegateError
-from ledger.keys import verify as verify_signature
+from ledger.errors import Fatal, InvalidGenesis, InvalidInput, InvalidLock, InvalidTransaction
 from ledger.lock import AccountLock, ContractLock, KeyLock, Lock, Unlocking, parse_lock
 from ledger.state import LIVE_ID_PREFIX, Overlay, StateReader, live_id_key
 from ledger.transaction import Output, Transaction, preimage_hash
-from ledger.types import MAX_AMOUNT, ZERO_HASH, Hash32
+from ledger.types import MAX_AMOUNT, ZERO_HASH
 
 log = structlog.get_logger(__name__)
 
@@ -39,76 +38,6 @@ MAX_RECEIPT_BYTES: Final = 1024 * 1024
 
 _output_codec = Codec(Output, 4_096, "output")
 _decode_output = _output_codec.decode
-
-
-class BlockFull(TidegateError):
-    """The block's bounds are reached; the transaction fits in the next one. A validator refuses a block beyond them."""
-
-    code = "block_full"
-
-
-@dataclass(frozen=True, slots=True)
-class ExecutionResult:
-    """What executing a block came to.
-
-    Attributes:
-        receipts: canonical bytes: one for each transaction, then the end of the block's.
-        writes: state changes.
-        change_hashes: (state key, leaf hash), sorted by key.
-        receipts_root: root over ``receipts``.
-        changes_root: root over ``change_hashes``.
-        created: (outpoint, lock text) of outputs that are unspent after the block.
-        spent: (outpoint, lock text) of outputs that existed before the block and are spent in it.
-        calls_made: True when a transaction called a contract or an end of block did something.
-    """
-
-    receipts: list[bytes]
-    writes: Mapping[bytes, bytes | None]
-    change_hashes: list[tuple[bytes, Hash32]]
-    receipts_root: Hash32
-    changes_root: Hash32
-    created: dict[bytes, str]
-    spent: dict[bytes, str]
-    calls_made: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What an executor needs to know of its chain.
-
-    Attributes:
-        chain_id: 32 bytes.
-        contracts: instances by address, in the order in which blocks end.
-        expiry_window: blocks that a transaction may live at most.
-    """
-
-    chain_id: Hash32
-    contracts: Mapping[str, Contract]
-    expiry_window: int
-
-    def address_of(self, kind: str) -> str:
-        """Address of the one instance of a built-in contract; empty where the chain has none."""
-        return next((address for address, contract in self.contracts.items() if contract.kind == kind), "")
-
-
-def verify_signatures(
-    transaction: Transaction, verify: Callable[[bytes, bytes, bytes], bool] = verify_signature
-) -> frozenset[bytes]:
-    """The signers of a transaction, every signature verified once for the life of the object.
-
-    Raises:
-        InvalidTransaction: ``signature_invalid``.
-    """
-    known = transaction.signers
-    if known is not None:
-        return known
-    tx_id = transaction.tx_id
-    for key, signature in transaction.witness.signatures:
-        if not verify(key, tx_id, signature):
-            raise InvalidTransaction("a signature does not verify", code=codes.SIGNATURE_INVALID)
-    signers = frozenset([key for key, _ in transaction.witness.signatures])
-    transaction.signers = signers
-    return signers
 
 
 class BlockExecution(Directory):

@@ -18,8 +18,9 @@ from typing import Final
 import structlog
 
 from consensus.epoch import Epoch
+from contracts.block_result import BlockFull, ExecutionResult
 from contracts.builtin import build_rules, genesis_block
-from contracts.executor import BlockExecution, BlockFull, ExecutionResult
+from contracts.executor import BlockExecution
 from contracts.interface import BlockInfo, StateSpace
 from ledger.block import PROTOCOL_VERSION, Block, Header, block_id, transactions_root
 from ledger.certificate import CommitCertificate

@@ -15,7 +15,7 @@ from typing import Final
 import structlog
 
 from contracts.codes import CHAIN_WRONG, INPUT_MISSING, REPLAYED, SIGNATURE_INVALID
-from contracts.executor import verify_signatures
+from contracts.rules import verify_signatures
 from ledger.errors import InvalidTransaction, MalformedBytes, Overloaded, TidegateError
 from ledger.transaction import Transaction
 from ledger.types import TxId

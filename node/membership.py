@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from contracts.admission import all_certificates
-from contracts.executor import Rules
+from contracts.rules import Rules
 from ledger.admission import AdmissionCertificate
 from ledger.state import StateReader
 from ledger.types import PublicKey

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from contracts.codes import EXPIRED
-from contracts.executor import BlockExecution, Rules
+from contracts.executor import BlockExecution
 from contracts.interface import BlockInfo
+from contracts.rules import Rules
 from ledger.encoding import encode
 from ledger.errors import InvalidTransaction, Overloaded
 from ledger.state import StateReader

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from contracts.block_result import ExecutionResult
 from contracts.builtin import build_rules, genesis_block
-from contracts.executor import BlockExecution, ExecutionResult
+from contracts.executor import BlockExecution
 from contracts.interface import BlockInfo, Contract, EndContext
 from ledger.admission import AdmissionCertificate, sign_certificate
 from ledger.block import Receipt, receipt_codec

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from contracts import codes
-from contracts.executor import MAX_BLOCK_RECEIPT_BYTES, MAX_BLOCK_WRITES, BlockFull
+from contracts.block_result import BlockFull
+from contracts.executor import MAX_BLOCK_RECEIPT_BYTES, MAX_BLOCK_WRITES
 from contracts.interface import (
     MAX_EVENTS_PER_CALL,
     MAX_READS_PER_CALL,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from contracts.executor import Rules
+from contracts.rules import Rules
 from ledger.admission import AdmissionCertificate
 from ledger.encoding import encode
 from ledger.keys import SigningKey

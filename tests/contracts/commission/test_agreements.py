@@ -42,6 +42,8 @@ def test_either_side_may_draft_and_the_other_signs(drafter):
         world.view("agreement", a.AgreementQuery("B-C health"))
     world.run(world.proposal(agreement(activation_height=50), drafter))
     world.run(world.signature(agreement(activation_height=50), other))
+    (left,) = world.view("drafts", a.DraftsQuery("B-C health")).drafts
+    assert left.agreement == terms
     shown = world.view("agreement", a.AgreementQuery("B-C health"))
     assert (shown.agreement.activation_height, shown.in_force, shown.address) == (50, 0, ADDRESS)
 
@@ -223,6 +225,16 @@ def test_key_that_expired_signs_nothing_even_for_another_sender():
     world.run(world.booking(terms, sale("a"), THIRD))
     world.block(step_ms=EXPIRING_UNTIL_MS - world.time_ms)
     world.run(world.booking(terms, sale("b"), THIRD), "commission_party_not_admitted")
+
+
+def test_draft_of_a_key_that_expired_meanwhile_cannot_be_completed():
+    world = World()
+    platform = Party("B", EXPIRING.public, lock_of(PLATFORM))
+    rows = (row(pending="expiring-pending", clawback="expiring-clawback"),)
+    terms = agreement(platform=platform, mapping=rows, activation_height=20)
+    world.run(world.proposal(terms))
+    world.block(step_ms=EXPIRING_UNTIL_MS - world.time_ms)
+    world.run(world.signature(terms), "commission_party_not_admitted")
 
 
 def test_new_key_needs_the_old_one_beside_it():

@@ -126,6 +126,18 @@ def test_early_request_is_asked_once_in_a_block(world):
     assert reasons(world) == [("early", 1)]
 
 
+def test_early_request_is_served_once_and_what_is_left_waits(world):
+    terms = world.agree(agreement(triggers=Triggers(age_s=60), max_batch=1))
+    book(world, terms, "a")
+    book(world, terms, "b", step_ms=7_000)
+    second = world.time_ms
+    world.run(world.early(terms))
+    assert reasons(world) == [("early", 1)]
+    assert world.next_due_ms() == second + 60_000
+    world.block()
+    assert reasons(world) == []
+
+
 def test_any_trigger_suffices_and_the_first_names_the_request(world):
     terms = world.agree(agreement(triggers=Triggers(count=2, amount=18_000, age_s=1)))
     book(world, terms, "a")

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
+from contracts.block_result import ExecutionResult
 from contracts.builtin import build_rules, genesis_block
 from contracts.commission import answers as a
 from contracts.commission import orders
@@ -19,7 +20,7 @@ from contracts.commission.records import (
     Triggers,
 )
 from contracts.commission.views import CommissionViews
-from contracts.executor import BlockExecution, ExecutionResult
+from contracts.executor import BlockExecution
 from contracts.interface import BlockInfo, EndContext
 from ledger.admission import AdmissionCertificate, sign_certificate
 from ledger.block import Event, Receipt, receipt_codec
