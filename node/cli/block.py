@@ -60,7 +60,7 @@ def _rows(document: dict[str, Any]) -> list[list[object]]:
 
 def _height(text: str) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > 16:
-        raise InvalidInput("a block is given by its height, or by its id of 64 hex digits", code="block_invalid")
+        raise InvalidInput("a block is given by its height, or by its id of 64 hex digits", code="block_name_invalid")
     return int(text)
 
 
@@ -68,4 +68,4 @@ def _id(text: str) -> bytes:
     try:
         return bytes.fromhex(text)
     except ValueError as error:
-        raise InvalidInput("a block id is 64 hex digits", code="block_invalid") from error
+        raise InvalidInput("a block id is 64 hex digits", code="block_name_invalid") from error

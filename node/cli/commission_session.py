@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import logging
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 import click
+import structlog
 
 from contracts.admission import CertificatePage, KeyArguments, PageArguments
 from contracts.assets import AssetArguments, AssetRecord
@@ -96,8 +99,23 @@ class Session:
 @asynccontextmanager
 async def open_session(target: Target, contract: str = "commission") -> AsyncIterator[Session]:
     """Connects to the node that ``--home`` or ``--socket`` means."""
-    async with Client(target.socket, overload_retries=OVERLOAD_RETRIES) as client:
-        yield Session(client, CommissionBooks(client, contract), target)
+    with _quiet_services():
+        async with Client(target.socket, overload_retries=OVERLOAD_RETRIES) as client:
+            yield Session(client, CommissionBooks(client, contract), target)
+
+
+@contextmanager
+def _quiet_services() -> Iterator[None]:
+    """Commands carry orders out with the code of the services, whose log lines are no part of a command's result."""
+    before = structlog.get_config()
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
+    )
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
 
 
 def require_committed(outcome: Outcome) -> Outcome:

@@ -16,6 +16,9 @@ from node.services.sales import check_order
 body_codec: Final = Codec(Body, MAX_TRANSACTION_BYTES, "transaction body")
 LIFETIME_BLOCKS: Final = 500
 """How many blocks a body of ours may wait for its block; less where the chain's window is shorter."""
+SHORT_LIFETIME_BLOCKS: Final = 20
+"""The same where others' transactions can put a body out of date (cancellations, settlements). Other nodes then refuse
+it while it waits in our own node's mempool and keeps its inputs from its successor: until it expires."""
 
 
 async def new_frame(books: CommissionBooks, sender: bytes, *, lifetime_blocks: int = LIFETIME_BLOCKS) -> Frame:

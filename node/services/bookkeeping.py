@@ -21,7 +21,7 @@ from ledger.errors import InvalidInput, NotFound, Overloaded, PeerMisbehaved, Re
 from ledger.keys import SigningKey, verify
 from ledger.transaction import Body, Transaction, assemble, body_id, sign_body
 from node.gateway import Gateway, Outcome, ServiceLink
-from node.services.bodies import new_frame, order_body
+from node.services.bodies import LIFETIME_BLOCKS, SHORT_LIFETIME_BLOCKS, new_frame, order_body
 from node.services.books import DEFAULT_CONTRACT, CommissionBooks
 from node.services.delivery import RequestDelivery
 from node.services.messages import (
@@ -63,6 +63,8 @@ OUT_OF_DATE: Final = frozenset(
     }
 )
 """Refusals of a body that a newer look at the chain may mend."""
+MENDABLE: Final = frozenset({"refused", "unknown"})
+"""Statuses of a transaction that takes no effect any more, given one of those codes: ``unknown`` when it expired."""
 
 
 class BookkeepingService:
@@ -158,7 +160,7 @@ class BookkeepingService:
                         raise
                     log.info("order_rebuilt", action=order.action, attempt=attempt, code=code)
                     continue
-                if outcome.status == "refused" and outcome.code in OUT_OF_DATE and attempt < MAX_ATTEMPTS:
+                if outcome.status in MENDABLE and outcome.code in OUT_OF_DATE and attempt < MAX_ATTEMPTS:
                     log.info("order_rebuilt", action=order.action, attempt=attempt, code=outcome.code)
                     continue
                 return OrderDone(
@@ -167,7 +169,8 @@ class BookkeepingService:
         raise AssertionError("the last attempt returns or raises")
 
     async def _attempt(self, order: Order, agreement: Agreement) -> Outcome:
-        frame = await new_frame(self._books, self._key.public)
+        lifetime = LIFETIME_BLOCKS if order.action == BOOK else SHORT_LIFETIME_BLOCKS
+        frame = await new_frame(self._books, self._key.public, lifetime_blocks=lifetime)
         transaction = await self._signed(order, agreement, frame)
         outcome = await self._gateway.submit_and_wait(transaction, OUTCOME_TIMEOUT_S)
         log.info("order_outcome", action=order.action, status=outcome.status, code=outcome.code, height=outcome.height)

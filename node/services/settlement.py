@@ -21,7 +21,7 @@ from ledger.keys import SigningKey
 from ledger.transaction import Output, build
 from ledger.types import OutPoint
 from node.gateway import BlockEvents, Gateway, ServiceLink
-from node.services.bodies import new_frame
+from node.services.bodies import SHORT_LIFETIME_BLOCKS, new_frame
 from node.services.books import DEFAULT_CONTRACT, CommissionBooks
 from node.services.delivery import SETTLEMENT_EVENTS
 from node.services.follow import follow, known_height
@@ -193,7 +193,8 @@ class SettlementService:
             if status == "committed" or code in (codes.REQUEST_SETTLED, "not_found"):
                 log.info("request_settled", by_this=status == "committed", **facts)
                 return True
-            if status != "refused" or code not in PLAN_CHANGED:
+            # One that has expired in the mempool is in no block any more, whatever its status was.
+            if code not in PLAN_CHANGED or status in ("pending", "committed"):
                 break
             log.info("settlement_rebuilt", code=code, **facts)
             if (await self._books.request(summary.agreement, summary.request)).summary.settled_by:
@@ -215,7 +216,7 @@ class SettlementService:
         info = await self._gateway.info()
         await verify_plan(self._books, info.chain_id, agreement, plan)
         currency = await self._currency(agreement, plan, name)
-        frame = await new_frame(self._books, self._key.public)
+        frame = await new_frame(self._books, self._key.public, lifetime_blocks=SHORT_LIFETIME_BLOCKS)
         transaction = build(settlement_body(frame, agreement, plan, currency), (self._key,))
         self._sent[name] = (transaction.tx_id, tuple(outpoint for outpoint, _ in currency))
         outcome = await self._gateway.submit_and_wait(transaction, OUTCOME_TIMEOUT_S)
