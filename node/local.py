@@ -9,8 +9,9 @@ from typing import Final, TypeVar
 from contracts.executor import BlockExecution
 from contracts.interface import BlockInfo, Directory, EndContext
 from ledger.block import Event, Header, Receipt, block_id, receipt_codec
+from ledger.chain_records import TIP_KEY, read_tip
 from ledger.encoding import Codec, Record, encode
-from ledger.errors import InvalidInput, NotFound
+from ledger.errors import InvalidInput, NotFound, Overloaded
 from ledger.lock import parse_lock
 from ledger.state import Overlay, StoredState, utxo_key
 from ledger.state_root import state_root_slices
@@ -19,7 +20,7 @@ from ledger.types import Hash32, Height, OutPoint, TxId
 from node.chain import Chain, Committed, lock_index_prefix
 from node.gateway import BlockEvents, ChainInfo, Outcome, Unspent
 from node.intake import Intake
-from node.mempool import Mempool
+from node.mempool import RETRY_AFTER_MS, Mempool
 
 R = TypeVar("R", bound=Record)
 
@@ -107,7 +108,7 @@ class LocalGateway:
     def watch(self, tx_id: TxId) -> asyncio.Future[Outcome]:
         """A future of the outcome; give it back with ``unwatch`` when it is not wanted any more."""
         if len(self._waiters) >= MAX_WAITERS:
-            raise InvalidInput("too many clients wait for transactions", code="overloaded")
+            raise Overloaded("too many clients wait for transactions; try again later", retry_after_ms=RETRY_AFTER_MS)
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._waiters.setdefault(tx_id, []).append(future)
         return future
@@ -135,7 +136,7 @@ class LocalGateway:
         """See ``Gateway``."""
         if tx_id in self._mempool:
             return Outcome(tx_id, "pending", "", 0, 0, (), ())
-        place = self._chain.store.find_transaction(tx_id)
+        place = self._place(tx_id)
         if place is None:
             return Outcome(tx_id, "unknown", self._mempool.dropped_code(tx_id) or "", 0, 0, (), ())
         height, index = place
@@ -146,11 +147,16 @@ class LocalGateway:
         waiting = self._mempool.get(tx_id)
         if waiting is not None:
             return waiting
-        place = self._chain.store.find_transaction(tx_id)
+        place = self._place(tx_id)
         if place is None:
             raise NotFound(f"transaction {tx_id.hex()} is not known here")
         height, index = place
         return Transaction.decode(self._chain.store.transactions(height)[index])
+
+    def _place(self, tx_id: bytes) -> tuple[Height, int] | None:
+        place = self._chain.store.find_transaction(tx_id)
+        # A block that is being written is on the disk a moment before it is the tip.
+        return None if place is None or place[0] > self._chain.tip.height else place
 
     async def unspent(
         self, lock: str, *, asset: str | None = None, after: OutPoint | None = None, limit: int = 200
@@ -242,9 +248,10 @@ class LocalGateway:
 
     async def state_hash(self) -> tuple[Height, Hash32]:
         """Height and root of the whole state, computed now from a snapshot in slices."""
-        height = self._chain.tip.height
         snapshot = self._chain.store.store.snapshot()
         try:
+            # Not the tip's: the next block may be on the disk and not yet be the tip.
+            height = Height(read_tip(snapshot.get(TIP_KEY) or b"")[0])
             for root in state_root_slices(StoredState(snapshot)):
                 if root is not None:
                     return height, root
