@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from time import monotonic
 from typing import Final, Protocol
 
 import structlog
@@ -33,6 +34,11 @@ PATIENCE_S: Final = 0.3
 REQUEST_TIMEOUT_S: Final = 10.0
 MAX_PENDING: Final = 64
 """Pushed blocks and announcements that wait to be looked at."""
+FIRST_DISTRUST_S: Final = 1.0
+"""For so long the claim of a peer does not count that did not show what it claims to have; doubles each time."""
+MAX_DISTRUST_S: Final = 60.0
+MAX_DISTRUSTED: Final = 1_024
+"""Peers whose unkept claims are remembered; the oldest are forgotten first. Only admitted peers get in at all."""
 
 
 class Importer(Protocol):
@@ -60,7 +66,9 @@ class Synchroniser:
         self._peers: RequestSender | None = None
         self._claims: dict[PeerId, int] = {}
         self._pushed: asyncio.Queue[tuple[PeerId, DecidedBlock | Announcement]] = asyncio.Queue(MAX_PENDING)
-        self._wake = asyncio.Event()
+        self._distrusted: dict[PeerId, tuple[int, float]] = {}
+        self._claimed = asyncio.Event()
+        self._arrived = asyncio.Event()
         self.syncing = False
 
     def attach(self, importer: Importer, peers: RequestSender) -> None:
@@ -70,8 +78,8 @@ class Synchroniser:
 
     @property
     def target_height(self) -> int:
-        """Highest height that a connected peer claims to have; a hint, not a fact."""
-        return max(self._claims.values(), default=0)
+        """Highest height that a connected and credible peer claims to have; a hint, not a fact."""
+        return max((height for peer, height in self._claims.items() if self._is_credible(peer)), default=0)
 
     @property
     def behind(self) -> bool:
@@ -84,7 +92,7 @@ class Synchroniser:
         """A peer's claim."""
         self._claims[peer] = status.height
         if status.height > self._chain.tip.height:
-            self._wake.set()
+            self._claimed.set()
 
     def on_disconnected(self, peer: PeerId) -> None:
         """A peer is gone, and its claim with it."""
@@ -99,7 +107,7 @@ class Synchroniser:
         decided = decided_block_codec.decode(payload)
         if decided.header.height == self._chain.tip.height + 1 and not self._pushed.full():
             self._pushed.put_nowait((peer, decided))
-            self._wake.set()
+            self._arrived.set()
 
     def on_announcement(self, peer: PeerId, announcement: Announcement) -> Verdict:
         """A decided block was announced; relayed once its certificate is known to be good.
@@ -115,13 +123,13 @@ class Synchroniser:
             return Verdict.ACCEPT if known else Verdict.IGNORE
         if header.height > tip.height + 1:
             self._claims[peer] = max(self._claims.get(peer, 0), header.height)
-            self._wake.set()
+            self._claimed.set()
             return Verdict.LATER
         self._verify(announcement.certificate, name)
         verify_block(announcement.block)
         if not self._pushed.full():
             self._pushed.put_nowait((peer, announcement))
-            self._wake.set()
+            self._arrived.set()
         return Verdict.ACCEPT
 
     def _verify(self, certificate: CommitCertificate, name: Hash32) -> None:
@@ -134,13 +142,26 @@ class Synchroniser:
     # --- the work ---------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Imports what is pushed and fetches what is missing, until cancelled."""
+        """Imports what is pushed and fetches what is missing, until cancelled.
+
+        Each in a task of its own: a peer that does not answer delays no block that others push.
+        """
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._import_pushed(), name="sync-pushed")
+            group.create_task(self._fetch_missing(), name="sync-missing")
+
+    async def _import_pushed(self) -> None:
         while True:
-            await self._wake.wait()
-            self._wake.clear()
+            await self._arrived.wait()
+            self._arrived.clear()
             while not self._pushed.empty():
                 peer, pushed = self._pushed.get_nowait()
                 await self._take_pushed(peer, pushed)
+
+    async def _fetch_missing(self) -> None:
+        while True:
+            await self._claimed.wait()
+            self._claimed.clear()
             if self.behind:
                 await self._catch_up()
             elif self.target_height > self._chain.tip.height:
@@ -163,6 +184,7 @@ class Synchroniser:
             transactions = await self._fetcher.transactions(split_refs(pushed.block.refs), ())
             if transactions is None:
                 self._claims[peer] = max(self._claims.get(peer, 0), header.height)
+                self._claimed.set()
                 return
             await self._execute(pushed.block, transactions, pushed.certificate)
         except InvalidInput as error:
@@ -174,7 +196,7 @@ class Synchroniser:
             while (height := self._chain.tip.height) < self.target_height:
                 progress = False
                 for peer in sorted(self._claims, key=lambda name: -self._claims[name]):
-                    if self._claims.get(peer, 0) > height:
+                    if self._claims.get(peer, 0) > height and self._is_credible(peer):
                         progress = await self._fetch_from(peer)
                     if progress:
                         break
@@ -193,14 +215,28 @@ class Synchroniser:
             blocks = byte_list_codec.decode(reply)
             for data in blocks:
                 await self._import(decided_block_codec.decode(data))
-            if not blocks:
-                self._claims[peer] = min(self._claims.get(peer, 0), before)
+            if self._chain.tip.height > before:
+                self._distrusted.pop(peer, None)
+            else:
+                self._distrust(peer, "nothing_new")
         except RemoteFault as error:
-            log.info("sync_request_failed", peer=peer, code=error.code)
-            self._claims.pop(peer, None)
+            self._distrust(peer, error.code)
         except InvalidInput as error:
             self._blame(peer, error)
         return self._chain.tip.height > before
+
+    def _is_credible(self, peer: PeerId) -> bool:
+        return monotonic() >= self._distrusted.get(peer, (0, 0.0))[1]
+
+    def _distrust(self, peer: PeerId, code: str) -> None:
+        """A peer did not show what it claims to have: for a time its claims do not count."""
+        log.info("sync_request_failed", peer=peer, code=code)
+        self._claims.pop(peer, None)
+        count = self._distrusted.pop(peer, (0, 0.0))[0]
+        pause_s = min(FIRST_DISTRUST_S * 2.0 ** min(count, 30), MAX_DISTRUST_S)
+        self._distrusted[peer] = (count + 1, monotonic() + pause_s)
+        if len(self._distrusted) > MAX_DISTRUSTED:
+            del self._distrusted[next(iter(self._distrusted))]
 
     async def _import(self, decided: DecidedBlock) -> None:
         height = decided.header.height
