@@ -10,7 +10,7 @@ from pjrpc.server import MethodRegistry
 
 from ledger.block import receipt_codec
 from ledger.document import from_document, to_document
-from ledger.encoding import encode
+from ledger.encoding import Record, encode
 from ledger.errors import InvalidInput, NotFound
 from ledger.transaction import MAX_TRANSACTION_BYTES, Transaction
 from ledger.types import OutPoint
@@ -176,7 +176,7 @@ class Methods:
         else:
             instance = self._chain.rules.contracts.get(address)
             known = None if instance is None else instance.views.get(name)
-            data = b"" if known is None else encode(from_document(arguments, known.arguments_type))
+            data = b"" if known is None else _arguments(arguments, known.arguments_type)
         answer = self._gateway.run_view(address, name, data)
         return {"result": encode(answer).hex(), "document": to_document(answer)}
 
@@ -194,6 +194,13 @@ class Methods:
         """Asks a service of this node, as its own organisation."""
         answer = await self._call_service(_text("service", service), _bytes("payload", payload))
         return {"payload": answer.hex()}
+
+
+def _arguments(document: Any, kind: type[Record]) -> bytes:
+    try:
+        return encode(from_document(document, kind))
+    except UnicodeEncodeError as error:  # half of a surrogate pair, which JSON can say and UTF-8 cannot
+        raise InvalidInput(f"arguments: {error.reason}", code="document_invalid") from error
 
 
 def _transaction(value: Any) -> Transaction:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import stat
@@ -51,6 +52,7 @@ class RpcServer:
         self._path = path
         self._runner: web.AppRunner | None = None
         self._in_flight = 0
+        self._bound_path = False
         logging.getLogger("pjrpc").setLevel(logging.CRITICAL)  # it logs parameters; ours are nobody's business
         self._dispatcher: AsyncDispatcher[None] = AsyncDispatcher(
             json_loader=_strict_json, max_batch_size=MAX_BATCH_REQUESTS
@@ -70,16 +72,25 @@ class RpcServer:
         app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[self._bound])
         app.router.add_post("/", self._json_rpc)
         app.router.add_post("/v1/transactions", self._bulk)
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=2.0)
+        self._runner = web.AppRunner(
+            app,
+            access_log=None,
+            handle_signals=False,
+            shutdown_timeout=2.0,
+            handler_cancellation=True,  # who hangs up gives his place free, however long he meant to wait
+        )
         await self._runner.setup()
         await web.UnixSite(self._runner, str(self._path)).start()
+        self._bound_path = True
         self._path.chmod(SOCKET_MODE)
 
     async def stop(self) -> None:
-        """Ends service and removes the socket."""
+        """Ends service and removes the socket; what else stands at its path is left alone."""
         if self._runner is not None:
             await self._runner.cleanup()
-        self._path.unlink(missing_ok=True)
+        if self._bound_path:
+            self._bound_path = False
+            self._path.unlink(missing_ok=True)
 
     @web.middleware
     async def _bound(
@@ -119,10 +130,18 @@ class RpcServer:
 
     async def _submit_and_wait(self, wires: list[bytes], wait_ms: int) -> list[tuple[bytes, str, str]]:
         watched: dict[TxId, asyncio.Future[Outcome]] = {}
+
+        def watch(tx_id: TxId) -> None:
+            with contextlib.suppress(Overloaded):  # too many wait: the answer is what is known at the end
+                watched[tx_id] = self._gateway.watch(tx_id)
+
         try:
-            answers = await self._intake.submit_many(
-                wires, on_admit=lambda tx_id: watched.update({tx_id: self._gateway.watch(tx_id)})
-            )
+            answers = await self._intake.submit_many(wires, on_admit=watch)
+            for answer in answers:
+                if isinstance(answer, Transaction) and answer.tx_id not in watched:
+                    outcome = await self._gateway.outcome(answer.tx_id)
+                    if outcome.status == "pending":  # it was here before
+                        watch(answer.tx_id)
             if watched:
                 await asyncio.wait(watched.values(), timeout=wait_ms / 1000)
             found: list[tuple[bytes, str, str]] = []
