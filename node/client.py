@@ -86,7 +86,7 @@ class Client:
         await self._http.close()
 
     async def call(self, method: str, params: dict[str, Any] | None = None, *, wait_s: float = 0.0) -> Any:
-        """Result of any RPC method (node/RPC.md), JSON-decoded.
+        """Result of any RPC method (docs/rpc.md), JSON-decoded.
 
         Raises:
             TidegateError: what the daemon raised, as the same class.

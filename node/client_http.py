@@ -54,7 +54,7 @@ class SocketHttp:
         """The result of a JSON-RPC method.
 
         Args:
-            method: as in node/RPC.md.
+            method: as in docs/rpc.md.
             params: JSON-able.
             wait_s: how long the daemon itself may take by request (long polls).
 

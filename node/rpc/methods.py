@@ -1,4 +1,4 @@
-"""The RPC's methods. Each takes named JSON parameters and returns a JSON document; node/RPC.md lists them."""
+"""The RPC's methods. Each takes named JSON parameters and returns a JSON document; docs/rpc.md lists them."""
 
 from __future__ import annotations
 
