@@ -14,7 +14,7 @@ from typing import Final
 
 import structlog
 
-from contracts.codes import CHAIN_WRONG, INPUT_MISSING, REPLAYED, SIGNATURE_INVALID
+from contracts.codes import CHAIN_WRONG, EXPIRED, INPUT_MISSING, REPLAYED, SIGNATURE_INVALID
 from contracts.rules import verify_signatures
 from ledger.errors import InvalidTransaction, MalformedBytes, Overloaded, TidegateError
 from ledger.transaction import Transaction
@@ -117,7 +117,8 @@ class Intake:
         try:
             return self._mempool.admit(transaction, self._clock_ms(), local=True)
         except InvalidTransaction as error:
-            if error.code not in (INPUT_MISSING, REPLAYED):
+            # Who asks again after the expiry of what is in a block must not be told to sign it anew: that pays twice.
+            if error.code not in (INPUT_MISSING, REPLAYED, EXPIRED):
                 raise
             if self._chain.store.find_transaction(transaction.tx_id) is None:
                 raise
