@@ -7,12 +7,13 @@ whichever member's bookkeeping service it is set to.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final, TypeVar
 
 import click
 
 from contracts.commission.answers import BookingView
+from contracts.commission.records import Sale
 from ledger.errors import NotFound
 from ledger.keys import SigningKey
 from node.cli.commission_session import (
@@ -27,6 +28,7 @@ from node.cli.commission_session import (
 from node.cli.exit_codes import Refused
 from node.cli.options import Target, target_options
 from node.cli.output import Report, reporting
+from node.importer.plan import Common, default_common
 from node.services.bookkeeping import BookkeepingService
 from node.services.messages import BOOK, CANCEL, CORRECT, MESSAGE_VERSION, SALES, OrderDone, order_done_codec
 from node.services.sales import RawSale, SaleOrder, order_of, sale_order_codec
@@ -39,10 +41,12 @@ def _sale_options(function: F) -> F:
     options = (
         click.option("--premium", required=True, help="Premium in major units, such as 3000.00."),
         click.option("--amount-insured", default="", help="Amount insured in major units."),
-        click.option("--seller", help="By default as the agreement's first mapping row."),
+        click.option("--seller", help="By default as booked before, or as the agreement's first mapping row."),
         click.option("--product", help="Likewise."),
         click.option("--channel", help="Likewise."),
-        click.option("--sold-on", type=click.DateTime(["%Y-%m-%d"]), help="Day of the sale; today by default."),
+        click.option(
+            "--sold-on", type=click.DateTime(["%Y-%m-%d"]), help="Day of the sale; as booked before, or today."
+        ),
         click.option("--state", "policy_state", default="in_force", show_default=True, help="State of the policy."),
         click.option("--event", "events", multiple=True, help="What has happened to it, such as paid; repeatable."),
     )
@@ -107,25 +111,26 @@ async def correct_command(
     """Replace the latest booking of a policy by a corrected sale."""
     async with open_session(target, contract) as session:
         booking = await _booking(session, agreement, policy)
-        raw = await _raw_sale(session, agreement, policy, sale)
+        raw = await _raw_sale(session, agreement, policy, sale, booking)
         order = SaleOrder(MESSAGE_VERSION, CORRECT, agreement, booking.record.transaction_id, raw)
         done = await _carry_out(session, order, service=service)
         await _show(report, session, [done])
 
 
-async def _raw_sale(session: Session, agreement: str, policy: str, sale: dict[str, Any]) -> RawSale:
-    row = (await session.books.agreement(agreement)).mapping[0]
-    parts = {}
-    for name in ("seller", "product", "channel"):
-        given = sale[name] or getattr(row, name)
-        if given == "*":
-            raise click.UsageError(f"--{name} is missing; the agreement is for any")
-        parts[name] = given
-    day: datetime = sale["sold_on"] or datetime.now(UTC)
+async def _raw_sale(
+    session: Session, agreement: str, policy: str, sale: dict[str, Any], booked: BookingView | None = None
+) -> RawSale:
+    """The sale that the options say; what they leave out is as booked before, or as the agreement suggests."""
+    defaults: Common | Sale = default_common(await session.books.agreement(agreement), "")
+    information = None if booked is None else booked.record.inputs[0].information
+    if information is not None:
+        defaults = information.sale
+    parts = {name: sale[name] or getattr(defaults, name) for name in ("seller", "product", "channel")}
+    day: datetime | None = sale["sold_on"]
     return RawSale(
         policy=policy,
         premium=sale["premium"],
-        sold_on=int(day.strftime("%Y%m%d")),
+        sold_on=defaults.sold_on if day is None else int(day.strftime("%Y%m%d")),
         amount_insured=sale["amount_insured"],
         policy_state=sale["policy_state"],
         events=tuple(sale["events"]),

@@ -170,6 +170,13 @@ def test_cancelled_and_corrected_when_asked(agreed: Desk):
     assert books["closes"] is True
 
 
+def test_correction_keeps_the_rest_when_only_the_premium_is_given(agreed: Desk):
+    book(agreed, "P", "3000", "--sold-on", "2026-01-02")
+    found = agreed.json("commission", "correct", "--agreement", NAME, "--policy", "P", "--premium", "3100")
+    sale = found["booking"]["record"]["inputs"][0]["information"]["sale"]
+    assert (sale["premium"], sale["sold_on"], sale["product"]) == (310_000, 20_260_102, "health")
+
+
 def test_service_of_the_node_is_asked_when_wished(agreed: Desk):
     asked = []
 
