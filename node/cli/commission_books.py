@@ -10,7 +10,7 @@ import click
 from contracts.commission.answers import BOOKING_STATUSES, STATUS_ANY, BookingView, Books, RequestSummary
 from contracts.commission.records import Agreement
 from node.cli.commission_agreements import show_agreement
-from node.cli.commission_session import Session, contract_option, money, open_session
+from node.cli.commission_session import Money, Session, contract_option, open_session
 from node.cli.exit_codes import Refused
 from node.cli.options import Target, target_options
 from node.cli.output import Report, reporting
@@ -75,7 +75,7 @@ async def _list_one(report: Report, session: Session, name: str, status: str, li
     report.table(
         ["policy", "commission", "status", "request", "booked", "record"],
         [
-            [b.policy, money(b.commission, terms.scale), b.status, b.request or "", _time(b.booked_ms), _id(b.record)]
+            [b.policy, Money(b.commission, terms.scale), b.status, b.request or "", _time(b.booked_ms), _id(b.record)]
             for b in bookings
         ],
     )
@@ -120,7 +120,7 @@ def books_row(terms: Agreement, books: Books) -> list[object]:
     return [
         books.agreement,
         terms.currency,
-        *(money(amount, terms.scale) for amount in (*amounts, clawbacks)),
+        *(Money(amount, terms.scale) for amount in (*amounts, clawbacks)),
         books.booked_count,
         books.requests_open,
     ]
@@ -132,8 +132,8 @@ def request_row(terms: Agreement, summary: RequestSummary) -> list[object]:
         summary.request,
         summary.reason,
         summary.count,
-        money(summary.amount, terms.scale),
-        money(summary.paid, terms.scale),
+        Money(summary.amount, terms.scale),
+        Money(summary.paid, terms.scale),
         _time(summary.time_ms),
         _time(summary.settled_ms) if summary.settled_by else "open",
     ]

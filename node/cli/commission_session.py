@@ -7,7 +7,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 import click
 import structlog
@@ -172,6 +172,21 @@ class NoLink:
 
     def serve(self, service: str, handler: ServiceHandler) -> None:
         """Does nothing: nobody can ask a command."""
+
+
+class Money(int):
+    """An amount of minor units that reads like ``money`` and stands in a table like the number that it is."""
+
+    scale: int
+
+    def __new__(cls, amount: int, scale: int) -> Self:
+        """Args: minor units, and the decimal places of the minor unit."""
+        found = super().__new__(cls, amount)
+        found.scale = scale
+        return found
+
+    def __str__(self) -> str:
+        return money(int(self), self.scale)
 
 
 def money(amount: int, scale: int) -> str:

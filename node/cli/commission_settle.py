@@ -14,6 +14,7 @@ from contracts.commission.orders import request_body
 from contracts.commission.records import INSURER
 from ledger.errors import InvalidInput
 from node.cli.commission_session import (
+    Money,
     NoLink,
     Session,
     agreement_option,
@@ -58,7 +59,7 @@ async def settle_command(
         still_open = await _until_settled(session, agreement, deadline)
         made = [summary async for summary in session.books.requests(agreement) if summary.request > before]
         books = await session.books.books(agreement)
-    rows = [[s.request, s.reason, s.count, money(s.amount, terms.scale), money(s.paid, terms.scale)] for s in made]
+    rows = [[s.request, s.reason, s.count, Money(s.amount, terms.scale), Money(s.paid, terms.scale)] for s in made]
     report.table(["request", "reason", "records", "amount", "paid"], rows)
     report.document({"requests": made, "open": still_open, "books": books})
     if still_open:

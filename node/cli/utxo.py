@@ -10,7 +10,7 @@ from contracts.assets import AssetArguments, AssetRecord
 from ledger.errors import NotFound
 from ledger.keys import key_text
 from ledger.types import OutPoint
-from node.cli.commission_session import money
+from node.cli.commission_session import Money, money
 from node.cli.options import Target, target_options
 from node.cli.output import Report, reporting
 from node.client import Client
@@ -58,7 +58,7 @@ async def list_command(
             [
                 f"{item.outpoint[:32].hex()}:{int.from_bytes(item.outpoint[32:], 'big')}",
                 item.output.asset,
-                money(item.output.amount, scales[item.output.asset]),
+                Money(item.output.amount, scales[item.output.asset]),
             ]
             for item in found
         ],

@@ -9,8 +9,7 @@ import click
 
 from contracts.commission.answers import Books, RequestSummary
 from contracts.commission.records import Agreement
-from node.cli.commission_books import BOOKS_COLUMNS, books_row
-from node.cli.commission_session import money
+from node.cli.commission_session import Money, money
 from node.cli.output import Report
 from node.demo.audit import Check
 from node.demo.charges import Imported
@@ -106,20 +105,26 @@ def show_requests(
                 r.request,
                 r.reason,
                 r.count,
-                money(r.amount, SCALE),
-                money(r.amount - r.paid, SCALE),
-                money(r.paid, SCALE),
+                Money(r.amount, SCALE),
+                Money(r.amount - r.paid, SCALE),
+                Money(r.paid, SCALE),
             ]
             for r in requests
         ],
     )
     report.line()
-    report.table(BOOKS_COLUMNS, [books_row(terms, books)])
+    clawbacks = books.clawbacks + books.clawbacks_waiting
+    kinds = {"booked": books.booked, "pending": books.pending, "settled": books.settled, "cancelled": books.cancelled}
+    kinds |= {"paid": books.paid, "clawbacks not netted": clawbacks}
+    report.table(
+        [f"books of {terms.agreement}", terms.currency],
+        [[name, Money(minor_units, SCALE)] for name, minor_units in kinds.items()],
+    )
 
 
 def show_checks(report: Report, checks: Sequence[Check]) -> None:
     """What the auditor found."""
-    heading(report, "The auditor recomputes everything from the file and the unspent outputs")
+    heading(report, "The auditor recomputes everything from the file and the unspent outputs (amounts in cents)")
     for check in checks:
         mark = click.style("ok    ", fg="green") if check.ok else click.style("FAILED", fg="red", bold=True)
         report.line(f"{mark} {check.name}: {check.detail}")
