@@ -88,7 +88,7 @@ class FakeRpc:
             request.transport.close()
         return web.Response(body=msgspec.msgpack.encode([(a.tx_id, a.status, a.code) for a in answers]))
 
-    # --- methods, as node/RPC.md has them --------------------------------------------------------------------------
+    # --- methods, as docs/rpc.md has them --------------------------------------------------------------------------
 
     async def node_status(self) -> Any:
         return {"name": "fake", "chain": to_document(await self.gateway.info())}

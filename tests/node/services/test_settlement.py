@@ -16,6 +16,7 @@ from contracts.commission.records import AccountTotal, SettlementRequest
 from ledger.errors import InvalidInput, NotFound, Overloaded
 from ledger.transaction import Body, Output, build
 from node.services import SettlementService
+from node.services.bodies import SHORT_LIFETIME_BLOCKS
 from node.services.messages import Delivery, delivery_answer_codec, delivery_codec
 from node.services.sales import order_of
 from node.services.verification import BatchInvalid, verify_batch, verify_plan
@@ -327,6 +328,27 @@ async def test_not_sent_twice_when_the_first_still_waits():
     await world.members.chain.release()
     assert await service.settle_open() == 0
     assert await world.books() == (0, 27_000, 0, 27_000)
+
+
+async def test_built_anew_when_the_one_that_waited_was_dropped():
+    world = await requested()
+    service = world.service()
+    world.members.chain.hold = True
+    assert await service.settle_open() == 1
+    waiting = world.members.chain.held.pop()
+    world.members.chain.hold = False
+    await world.cancel(0)
+    assert await service.settle_open() == 0
+    assert waiting.tx_id not in world.members.chain.outcomes
+    assert await world.books() == (0, 18_000, 9_000, 18_000)
+
+
+async def test_waits_shortly_when_others_can_put_it_out_of_date():
+    world = await requested()
+    world.members.chain.hold = True
+    await world.service().settle_open()
+    [waiting] = world.members.chain.held
+    assert waiting.body.expiry_height - world.members.chain.height <= SHORT_LIFETIME_BLOCKS
 
 
 async def test_retried_when_the_node_is_overloaded():
