@@ -9,10 +9,19 @@ import signal
 import subprocess
 import tempfile
 import time
+from dataclasses import replace
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 
 import pytest
+
+from ledger.keys import key_text
+from node.demo import example, stage
+from node.demo.agreeing import agree
+from node.demo.cast import Member
+from node.demo.stage import INSURER, PLATFORM
+from node.devnet import Devnet
+from node.network import create_network
 
 pytestmark = [pytest.mark.functional, pytest.mark.timeout(300)]
 
@@ -78,6 +87,23 @@ def test_demo_says_so_when_no_quorum_would_be_left(tmp_path: Path):
     check_books(found)
     assert found["killed"] == {"node": None, "caught_up": None}
     assert sorted(found["state_hash"]) == ["node0", "node1"]
+
+
+async def test_worked_example_comes_out_when_a_third_member_books():
+    with tempfile.TemporaryDirectory(prefix="tg-") as directory:
+        wanted = {PLATFORM: ("transaction",), INSURER: ("settlement",), "Member D": ("bookkeeping",)}
+        plan = replace(stage.plan(Path(directory) / "n", 4), services=wanted, bookkeepers={PLATFORM: "Member D"})
+        network = create_network(plan)
+        async with Devnet(network.directory) as devnet:
+            await devnet.start()
+            await devnet.wait_ready(peers=3)
+            async with Member(network.nodes[0]) as platform, Member(network.nodes[1]) as insurer:
+                await agree(platform, insurer, example.AGREEMENT, stage.EXAMPLE_LINE, count=3)
+                played = await example.play(platform, insurer, PLATFORM)
+                booked = await platform.client.transaction(played.bookings[0].record.transaction_id)
+    assert [booking.commission for booking in played.bookings] == [9_000, 12_000, 6_000]
+    assert (played.settled, played.paid) == (27_000, 27_000)
+    assert key_text(booked.body.sender) == network.nodes[2].member
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
