@@ -106,9 +106,7 @@ def _subproof(hashes: list[bytes], old_size: int, *, whole: bool) -> list[Hash32
     return [*_subproof(hashes[split:], old_size - split, whole=False), root_of_hashes(hashes[:split])]
 
 
-def verify_consistency(
-    old_size: int, new_size: int, old_root: bytes, new_root: bytes, path: Sequence[bytes]
-) -> None:
+def verify_consistency(old_size: int, new_size: int, old_root: bytes, new_root: bytes, path: Sequence[bytes]) -> None:
     """Checks a consistency proof (RFC 9162, 2.1.4.2).
 
     Raises:
