@@ -39,6 +39,13 @@ def from_document(document: Any, kind: type[T]) -> T:
         raise InvalidInput(f"{kind.__name__}: {error}", code="document_invalid") from error
 
 
+def _field(value: dict[str, Any], field: msgspec.inspect.Field, path: str) -> Any:
+    """The field's document, or its default: in an array every earlier field has its place."""
+    if field.name in value:
+        return _arrange(value[field.name], field.type, f"{path}.{field.name}")
+    return field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
+
+
 def _arrange(value: Any, info: msgspec.inspect.Type, path: str) -> Any:
     match info:
         case msgspec.inspect.StructType() if isinstance(value, dict):
@@ -49,11 +56,9 @@ def _arrange(value: Any, info: msgspec.inspect.Type, path: str) -> Any:
             missing = [field.name for field in info.fields if field.required and field.name not in value]
             if missing:
                 raise InvalidInput(f"{path}: missing field {missing[0]!r}", code="document_invalid")
-            present = [field for field in info.fields if field.name in value]
-            items = [_arrange(value[field.name], field.type, f"{path}.{field.name}") for field in present]
             if info.array_like:
-                return items
-            return {field.name: item for field, item in zip(present, items, strict=True)}
+                return [_field(value, field, path) for field in info.fields]
+            return {field.name: _field(value, field, path) for field in info.fields if field.name in value}
         case msgspec.inspect.BytesType() if isinstance(value, str):
             try:
                 return bytes.fromhex(value)

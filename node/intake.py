@@ -144,11 +144,15 @@ class Intake:
         self._outgoing_bytes = 0
 
     def republish(self) -> None:
-        """Says again what has waited for long: somebody may have missed it."""
+        """Says again what has waited for long: somebody may have missed it.
+
+        What the others would refuse by now is dropped instead: it would hold its inputs until it expires.
+        """
         now = self._clock_ms()
         waiting = self._mempool.waiting_since(now - REPUBLISH_OWN_AFTER_MS, now - REPUBLISH_AFTER_MS, REPUBLISH_COUNT)
         for transaction in waiting:
-            self._send_on(transaction.wire)
+            if self._mempool.recheck(transaction):
+                self._send_on(transaction.wire)
 
     # --- from peers ---------------------------------------------------------------------------------------------
 

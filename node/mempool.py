@@ -250,6 +250,19 @@ class Mempool:
             del self._expiring[body.expiry_height]
         return entry
 
+    def recheck(self, transaction: Transaction) -> bool:
+        """Checks a waiting transaction again on the state of now; one that could only be refused is dropped.
+
+        Returns:
+            True when it still waits.
+        """
+        if self._checker is not None and transaction.tx_id in self._entries:
+            try:
+                self._checker.check(transaction)
+            except InvalidTransaction as error:
+                self.drop(transaction.tx_id, error.code)
+        return transaction.tx_id in self._entries
+
     def drop(self, tx_id: TxId, code: str) -> None:
         """Removes a transaction that cannot be in a block any more, and all that build on it."""
         pending = [tx_id]

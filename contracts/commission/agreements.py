@@ -12,7 +12,8 @@ from typing import Final
 from contracts.codes import Refusal
 from contracts.commission import codes
 from contracts.commission.amounts import agreement_hash
-from contracts.commission.records import PARTIES, PLATFORM, Agreement, AgreementSigned, Party, Propose, Sign
+from contracts.commission.calls import AgreementSigned, Propose, Sign
+from contracts.commission.records import PARTIES, PLATFORM, Agreement, Party
 from contracts.commission.state import (
     Activations,
     Draft,

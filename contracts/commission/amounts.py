@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from decimal import ROUND_DOWN, ROUND_HALF_EVEN, ROUND_HALF_UP, Context, Decimal
 from typing import Final
 
-from contracts.commission.records import DOWN, HALF_EVEN, HALF_UP, PARTS_PER_MILLION, Agreement, RequestItem
+from contracts.commission.calls import RequestItem
+from contracts.commission.records import DOWN, HALF_EVEN, HALF_UP, PARTS_PER_MILLION, Agreement
 from ledger.encoding import digest, encode
 from ledger.errors import InvalidInput
 from ledger.types import MAX_AMOUNT, Hash32

@@ -10,8 +10,8 @@ from typing import Annotated, Final
 
 from msgspec import Meta
 
+from contracts.commission.calls import AccountTotal, SettlementRequest
 from contracts.commission.records import (
-    AccountTotal,
     Agreement,
     AgreementId,
     AmountOrZero,
@@ -23,7 +23,6 @@ from contracts.commission.records import (
     OutPointBytes,
     PositiveAmount,
     Sale,
-    SettlementRequest,
     Time,
     Word,
 )

@@ -11,19 +11,14 @@ from contracts.codes import Refusal
 from contracts.commission import codes
 from contracts.commission.agreements import require_party
 from contracts.commission.answers import STATUS_PENDING, STATUS_REQUESTED, STATUS_SETTLED
+from contracts.commission.calls import Book, Booked, Cancel, Cancelled, Correct, Corrected
 from contracts.commission.records import (
     CANCEL,
     CORRECT,
     PLATFORM,
     PURCHASE,
     Agreement,
-    Book,
-    Booked,
-    Cancel,
-    Cancelled,
     CommissionRecord,
-    Correct,
-    Corrected,
     Information,
     RecordInput,
     RecordOutput,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contracts.codes import Refusal
 from contracts.commission import agreements, bookings, codes, settlement, triggers
-from contracts.commission.records import (
+from contracts.commission.calls import (
     AgreementSigned,
     Book,
     Booked,

@@ -12,19 +12,8 @@ from dataclasses import dataclass
 from contracts.commission import codes
 from contracts.commission.amounts import agreement_hash
 from contracts.commission.answers import STATUS_CANCELLED, STATUS_PENDING, BookingView, SettlementPlan
-from contracts.commission.records import (
-    CORRECT,
-    PURCHASE,
-    Agreement,
-    Book,
-    Cancel,
-    Correct,
-    Propose,
-    RequestSettlement,
-    Sale,
-    Settle,
-    Sign,
-)
+from contracts.commission.calls import Book, Cancel, Correct, Propose, RequestSettlement, Settle, Sign
+from contracts.commission.records import CORRECT, PURCHASE, Agreement, Sale
 from contracts.commission.state import account_lock, clawback_asset
 from contracts.commission.terms import check_agreement, check_sale, terms_of
 from ledger.encoding import Record, encode

@@ -19,15 +19,8 @@ from contracts.commission import codes
 from contracts.commission.agreements import require_party
 from contracts.commission.answers import ClawbackItem, SettlementPlan
 from contracts.commission.bookings import agreement_in_force, require_only_call, require_output
-from contracts.commission.records import (
-    INSURER,
-    AccountTotal,
-    Agreement,
-    RecordOutput,
-    Settle,
-    Settled,
-    SettlementRequest,
-)
+from contracts.commission.calls import AccountTotal, Settle, Settled, SettlementRequest
+from contracts.commission.records import INSURER, Agreement, RecordOutput
 from contracts.commission.state import (
     Clawback,
     RequestState,

@@ -31,6 +31,7 @@ import msgspec
 from msgspec import Meta
 
 from contracts.codes import Refusal
+from contracts.commission.calls import SettlementRequest
 from contracts.commission.codes import AGREEMENT_UNKNOWN
 from contracts.commission.records import (
     Agreement,
@@ -47,7 +48,6 @@ from contracts.commission.records import (
     Party,
     PositiveAmount,
     RecordOutput,
-    SettlementRequest,
     Time,
     Word,
 )

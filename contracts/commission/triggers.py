@@ -13,7 +13,8 @@ from itertools import islice
 from typing import Final
 
 from contracts.commission.amounts import batch_hash
-from contracts.commission.records import AccountTotal, Agreement, RequestItem, SettlementRequest, Triggers
+from contracts.commission.calls import AccountTotal, RequestItem, SettlementRequest
+from contracts.commission.records import Agreement, Triggers
 from contracts.commission.state import (
     QueueEntry,
     RequestState,

@@ -12,14 +12,8 @@ from contracts.codes import Refusal
 from contracts.commission import answers as a
 from contracts.commission.amounts import agreement_hash, commission_of
 from contracts.commission.bookings import find_request
-from contracts.commission.records import (
-    PURCHASE,
-    SETTLEMENT,
-    Agreement,
-    CommissionRecord,
-    RecordInput,
-    SettlementRequest,
-)
+from contracts.commission.calls import SettlementRequest
+from contracts.commission.records import PURCHASE, SETTLEMENT, Agreement, CommissionRecord, RecordInput
 from contracts.commission.settlement import plan_settlement
 from contracts.commission.state import (
     Booking,

@@ -14,18 +14,9 @@ import msgspec
 from contracts.accounts import AccountRecord, NameArguments, OpenArguments
 from contracts.commission.amounts import agreement_hash, minor_units
 from contracts.commission.answers import DraftView
+from contracts.commission.calls import AgreementSigned
 from contracts.commission.orders import proposal_body, signature_body
-from contracts.commission.records import (
-    ANY,
-    BASES,
-    PLATFORM,
-    ROUNDINGS,
-    Agreement,
-    AgreementSigned,
-    MappingRow,
-    Party,
-    Triggers,
-)
+from contracts.commission.records import ANY, BASES, PLATFORM, ROUNDINGS, Agreement, MappingRow, Party, Triggers
 from contracts.commission.state import parties_lock
 from ledger.document import from_document
 from ledger.encoding import Codec, encode

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from contracts.commission.answers import BookingView, RequestView
-from contracts.commission.records import SettlementRequest
+from contracts.commission.calls import SettlementRequest
 from node.demo.cast import Member
 from node.services.messages import BOOK, MESSAGE_VERSION
 from node.services.sales import RawSale, SaleOrder

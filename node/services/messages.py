@@ -9,7 +9,8 @@ from typing import Annotated, Final
 
 from msgspec import Meta
 
-from contracts.commission.records import AgreementId, Count, Hash, HashOrNothing, Key, Name, Sale, SettlementRequest
+from contracts.commission.calls import SettlementRequest
+from contracts.commission.records import AgreementId, Count, Hash, HashOrNothing, Key, Name, Sale
 from ledger.encoding import Codec, Record
 from ledger.transaction import MAX_TRANSACTION_BYTES
 

@@ -14,8 +14,9 @@ import structlog
 
 from contracts.commission import codes
 from contracts.commission.answers import RequestSummary, SettlementPlan
+from contracts.commission.calls import SettlementRequest
 from contracts.commission.orders import choose_currency, settlement_body
-from contracts.commission.records import Agreement, SettlementRequest
+from contracts.commission.records import Agreement
 from ledger.errors import Fatal, InvalidInput, Overloaded, TidegateError
 from ledger.keys import SigningKey
 from ledger.transaction import Output, build

@@ -10,7 +10,8 @@ from typing import Final
 
 from contracts.commission.amounts import batch_hash
 from contracts.commission.answers import SettlementPlan
-from contracts.commission.records import PURCHASE, Agreement, SettlementRequest
+from contracts.commission.calls import SettlementRequest
+from contracts.commission.records import PURCHASE, Agreement
 from contracts.commission.terms import Terms, terms_of
 from ledger.errors import InvalidInput
 from node.services.books import CommissionBooks

@@ -8,7 +8,8 @@ from contracts.commission import answers as a
 from contracts.commission import orders
 from contracts.commission.agreements import MAX_ACTIVATIONS_PER_HEIGHT, MAX_VERSIONS_AHEAD
 from contracts.commission.amounts import agreement_hash
-from contracts.commission.records import Condition, Party, Propose, Sign, Triggers
+from contracts.commission.calls import Propose, Sign
+from contracts.commission.records import Condition, Party, Triggers
 from ledger.errors import InvalidInput, NotFound
 from tests.contracts.commission.world import (
     ADDRESS,

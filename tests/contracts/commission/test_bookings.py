@@ -7,7 +7,8 @@ import pytest
 
 from contracts.commission import answers as a
 from contracts.commission import orders
-from contracts.commission.records import Book, Booked, Condition, Triggers
+from contracts.commission.calls import Book, Booked
+from contracts.commission.records import Condition, Triggers
 from ledger.encoding import Codec, encode
 from ledger.errors import InvalidInput, NotFound
 from ledger.transaction import Output

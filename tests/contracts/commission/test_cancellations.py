@@ -7,7 +7,8 @@ import pytest
 
 from contracts.commission import answers as a
 from contracts.commission import orders
-from contracts.commission.records import Cancel, Cancelled, Correct, Corrected, Party, Triggers
+from contracts.commission.calls import Cancel, Cancelled, Correct, Corrected
+from contracts.commission.records import Party, Triggers
 from ledger.encoding import Codec, encode
 from ledger.errors import InvalidInput
 from ledger.transaction import Output

@@ -8,7 +8,8 @@ import pytest
 from contracts.commission import answers as a
 from contracts.commission import orders
 from contracts.commission import settlement as settlement_module
-from contracts.commission.records import Party, Settle, Settled, Triggers
+from contracts.commission.calls import Settle, Settled
+from contracts.commission.records import Party, Triggers
 from ledger.encoding import Codec
 from ledger.errors import InvalidInput, NotFound
 from ledger.transaction import Output

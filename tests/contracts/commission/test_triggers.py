@@ -6,7 +6,8 @@ import pytest
 
 from contracts.commission import answers as a
 from contracts.commission import triggers as triggers_module
-from contracts.commission.records import AccountTotal, Triggers
+from contracts.commission.calls import AccountTotal
+from contracts.commission.records import Triggers
 from contracts.commission.triggers import MAX_RECORDS_REQUESTED_PER_BLOCK, next_scheduled
 from contracts.interface import MAX_DUE_ITEMS_PER_BLOCK
 from tests.contracts.commission.world import SETTLED, World, agreement, row, sale

@@ -6,7 +6,7 @@ import pytest
 
 from contracts.commission import answers as a
 from contracts.commission.amounts import batch_hash
-from contracts.commission.records import RequestItem, Settled
+from contracts.commission.calls import RequestItem, Settled
 from ledger.encoding import Codec
 from ledger.transaction import Output
 from tests.contracts.commission.world import (

@@ -11,14 +11,8 @@ from contracts.block_result import ExecutionResult
 from contracts.builtin import build_rules, genesis_block
 from contracts.commission import answers as a
 from contracts.commission import orders
-from contracts.commission.records import (
-    Agreement,
-    MappingRow,
-    Party,
-    Sale,
-    SettlementRequest,
-    Triggers,
-)
+from contracts.commission.calls import SettlementRequest
+from contracts.commission.records import Agreement, MappingRow, Party, Sale, Triggers
 from contracts.commission.views import CommissionViews
 from contracts.executor import BlockExecution
 from contracts.interface import BlockInfo, EndContext

@@ -27,10 +27,8 @@ def daemon(monkeypatch):
     """Takes the daemon's place; remembers what it was given."""
     calls = []
 
-    def run(path):
-        import os
-
-        calls.append((path, {name: value for name, value in os.environ.items() if name.startswith("TIDEGATE_")}))
+    def run(path, flags, passphrase):
+        calls.append((path, flags))
         return 76
 
     module = types.ModuleType("node.daemon")
@@ -102,16 +100,10 @@ def test_home_comes_from_the_environment(tmp_path):
     assert (tmp_path / "h" / "keys" / "member.key").exists()
 
 
-def test_run_gives_the_daemons_exit_code_and_flags_win_over_the_environment(tmp_path, daemon):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TIDEGATE_LOG__LEVEL", "error")
-        patch.setenv("TIDEGATE_P2P__LISTEN_PORT", "1")
-        result = invoke("run", "--home", tmp_path, "--set", "log.level=debug")
+def test_run_hands_the_settings_to_the_daemon_and_gives_its_exit_code(tmp_path, daemon):
+    result = invoke("run", "--home", tmp_path, "--set", "log.level=debug", "--set", "p2p.listen_port=7301")
     assert result.exit_code == 76
-    ((path, variables),) = daemon
-    assert path == tmp_path
-    assert variables["TIDEGATE_LOG__LEVEL"] == "debug"
-    assert variables["TIDEGATE_P2P__LISTEN_PORT"] == "1"
+    assert daemon == [(tmp_path, {"log.level": "debug", "p2p.listen_port": "7301"})]
 
 
 def test_run_refuses_a_setting_that_is_none(tmp_path, daemon):

@@ -11,8 +11,8 @@ import pytest
 
 from contracts.commission.amounts import batch_hash
 from contracts.commission.answers import SettlementPlan
+from contracts.commission.calls import AccountTotal, SettlementRequest
 from contracts.commission.orders import booking_body, cancellation_body, request_body, settlement_body
-from contracts.commission.records import AccountTotal, SettlementRequest
 from ledger.errors import InvalidInput, NotFound, Overloaded
 from ledger.transaction import Body, Output, build
 from node.services import SettlementService

@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from contracts.commission.calls import Book
 from contracts.commission.orders import cancellation_body
-from contracts.commission.records import Book
 from ledger.encoding import encode
 from ledger.errors import InvalidInput, NonCanonicalBytes, NotFound, Overloaded, RemoteFault
 from ledger.keys import verify
