@@ -9,20 +9,23 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
+from msgspec import Meta
 
 from ledger.admission import AdmissionCertificate, SignedCertificate, check_certificate
 from ledger.encoding import digest, encode
-from ledger.errors import InvalidGenesis, InvalidInput, InvalidLock, InvalidSignature
+from ledger.errors import InvalidGenesis, InvalidInput
 from ledger.keys import key_text, parse_key
 from ledger.lock import Lock, check_name, parse_lock
-from ledger.types import Hash32, PublicKey
+from ledger.types import MAX_AMOUNT, Hash32, PublicKey
 from ledger.validators import ValidatorSet
 
 SUITE: Final = "ed25519-sha256"
 MAX_GENESIS_BYTES: Final = 16 * 1024 * 1024
+
+_Time = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 
 
 class _Doc(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -74,20 +77,20 @@ _BOUNDS: Final[dict[str, tuple[int, int]]] = {
 class CertificateDoc(_Doc, frozen=True, kw_only=True):
     """An admission certificate with the authority's signatures, as text."""
 
-    serial: int
+    serial: Annotated[int, Meta(ge=1, le=2**53 - 1)]
     key: str
     transport: str
     organisation: str
     roles: tuple[str, ...]
-    not_before_ms: int
-    not_after_ms: int
+    not_before_ms: _Time
+    not_after_ms: _Time
     signatures: tuple[tuple[str, str], ...]
 
 
 class SupplyDoc(_Doc, frozen=True, kw_only=True):
     """An output that exists from the start."""
 
-    amount: int
+    amount: Annotated[int, Meta(ge=1, le=MAX_AMOUNT)]
     lock: str
 
 
@@ -96,7 +99,7 @@ class AssetDoc(_Doc, frozen=True, kw_only=True):
 
     asset: str
     issuers: tuple[str, ...]
-    scale: int = 2
+    scale: Annotated[int, Meta(ge=0, le=8)] = 2
     supply: tuple[SupplyDoc, ...] = ()
 
 
@@ -113,7 +116,7 @@ class ContractDoc(_Doc, frozen=True, kw_only=True):
 
     address: str
     kind: str
-    version: int = 1
+    version: Annotated[int, Meta(ge=1, le=2**16 - 1)] = 1
 
 
 class Genesis(_Doc, frozen=True, kw_only=True):
@@ -134,7 +137,7 @@ class Genesis(_Doc, frozen=True, kw_only=True):
     """
 
     name: str
-    created_ms: int
+    created_ms: _Time
     salt: str
     suite: str
     authority: str
@@ -246,7 +249,9 @@ def parse_genesis(data: bytes) -> Genesis:
         raise InvalidGenesis(f"genesis: {error}") from error
     try:
         _check(genesis)
-    except (InvalidLock, InvalidSignature) as error:
+    except InvalidGenesis:
+        raise
+    except InvalidInput as error:
         raise InvalidGenesis(f"genesis: {error.message}", code=error.code) from error
     return genesis
 
@@ -260,6 +265,8 @@ def _check(genesis: Genesis) -> None:
     for name, (low, high) in _BOUNDS.items():
         if not low <= getattr(genesis.parameters, name) <= high:
             raise InvalidGenesis(f"genesis: parameters.{name} must be {low} to {high}")
+    if genesis.parameters.max_timeout_ms < genesis.parameters.base_timeout_ms:
+        raise InvalidGenesis("genesis: parameters.max_timeout_ms must not be below base_timeout_ms")
     admitted = genesis.admitted()
     if len({c.serial for c in admitted}) != len(admitted) or len({c.key for c in admitted}) != len(admitted):
         raise InvalidGenesis("genesis: certificates must have distinct serials and keys")
