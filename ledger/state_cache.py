@@ -55,10 +55,10 @@ class CachedState:
 
     def committed(self, writes: Mapping[bytes, bytes | None]) -> None:
         """The base has these changes now: new records are likely to be read soon, deleted ones are not."""
-        old = self._old
+        # All that has changed goes first: keeping one record may turn the generations over.
+        for generation in (self._old, self._new):
+            for key in writes:
+                generation.pop(key, None)
         for key, value in writes.items():
-            old.pop(key, None)
             if value:
                 self._keep(key, value)
-            else:
-                self._new.pop(key, None)

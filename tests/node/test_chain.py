@@ -345,10 +345,6 @@ async def test_store_is_refused_when_it_holds_another_chain(world: World) -> Non
     assert caught.value.code == "genesis_mismatch"
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="ledger/state_cache.py: committed() keeps a stale record of the generation that it turns over itself",
-)
 async def test_no_record_is_stale_when_the_state_cache_turns_over_while_a_block_is_committed(world: World) -> None:
     transactions = [_split(world, number) for number in range(8)]
     for size in range(10, 60):  # as with 32,768 and many more transactions
