@@ -63,7 +63,7 @@ class App:
         )
         recheck(self.core.chain)
         link.attach(self.core.peers)
-        self.services = ServiceSwitch(link, config.node.organisation)
+        self.services = ServiceSwitch(link, config.node.organisation, self.core.transport.peer_id)
         status = StatusReport(config.node.name, config.node.organisation, self.core, self.services, self._started_s)
         methods = Methods(self.core.chain, self.core.gateway, status, self.services.call)
         self._rpc = RpcServer(methods, self.core.gateway, self.core.intake, home.socket)

@@ -12,10 +12,12 @@ class ServiceSwitch:
     Args:
         link: to other members' nodes.
         organisation: whose daemon this is.
+        peer_id: the daemon's own, which also names it; empty where there is no overlay.
     """
 
-    def __init__(self, link: ServiceLink, organisation: str) -> None:
+    def __init__(self, link: ServiceLink, organisation: str, peer_id: str = "") -> None:
         self._link = link
+        self._names = {organisation, peer_id}
         self._organisation = organisation
         self._handlers: dict[str, ServiceHandler] = {}
 
@@ -31,7 +33,7 @@ class ServiceSwitch:
 
     async def request(self, node: str, service: str, payload: bytes, timeout_s: float = 10.0) -> bytes:
         """See ``ServiceLink``. A refusal by a service of this daemon comes as the error itself."""
-        if node == self._organisation and service in self._handlers:
+        if node in self._names and service in self._handlers:
             return await self.call(service, payload)
         return await self._link.request(node, service, payload, timeout_s)
 
