@@ -96,7 +96,12 @@ class Story:
                 "request_hash": played.request.batch_hash.hex(),
                 "accounts": accounts,
             },
-            "import": {"policies": len(imported.plan.sales), **books},
+            "import": {
+                "policies": len(imported.plan.sales),
+                **books,
+                # What is not in the file and is needed to recompute the books: None is a cancellation.
+                "changes": [{"row": change.row, "premium": change.premium} for change in changes.CHANGES],
+            },
             "validators": self._validators,
             "height": height,
             "state_hash": hashes,
