@@ -32,6 +32,8 @@ log = structlog.get_logger(__name__)
 PATIENCE_S: Final = 0.3
 """A peer one block ahead is normal while votes travel: only after this long do we ask for the block."""
 REQUEST_TIMEOUT_S: Final = 10.0
+HEDGE_S: Final = 0.5
+"""A peer that has not answered after this long does not keep us from asking another."""
 MAX_PENDING: Final = 64
 """Pushed blocks and announcements that wait to be looked at."""
 FIRST_DISTRUST_S: Final = 1.0
@@ -191,39 +193,55 @@ class Synchroniser:
             self._blame(peer, error)
 
     async def _catch_up(self) -> None:
+        """Fetches page after page until nobody credible claims to be ahead.
+
+        One peer is asked at a time, and another as soon as those do not answer within ``HEDGE_S``.
+        """
         self.syncing = self.behind
+        asked: dict[asyncio.Task[bytes], tuple[PeerId, int]] = {}
         try:
             while (height := self._chain.tip.height) < self.target_height:
-                progress = False
-                for peer in sorted(self._claims, key=lambda name: -self._claims[name]):
-                    if self._claims.get(peer, 0) > height and self._is_credible(peer):
-                        progress = await self._fetch_from(peer)
-                    if progress:
-                        break
-                if not progress:
-                    # Nobody who claims to be ahead has shown us a block: their next status, or block, wakes us.
-                    return
+                peer = self._next_to_ask({name for name, _ in asked.values()})
+                if peer is not None:
+                    asked[asyncio.create_task(self._ask(peer, height))] = (peer, height)
+                done, _ = await asyncio.wait(asked, timeout=HEDGE_S, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    await self._take_page(*asked.pop(task), task)
         finally:
             self.syncing = False
+            for task in asked:
+                task.add_done_callback(_forget)
+                task.cancel()
 
-    async def _fetch_from(self, peer: PeerId) -> bool:
+    def _next_to_ask(self, asked: set[PeerId]) -> PeerId | None:
+        """Of the credible peers that are ahead and not being asked, the one that kept its word, or claims most."""
+        height = self._chain.tip.height
+        ahead = [
+            peer
+            for peer, claim in self._claims.items()
+            if claim > height and peer not in asked and self._is_credible(peer)
+        ]
+        return min(ahead, key=lambda peer: (self._distrusted.get(peer, (0, 0.0))[0], -self._claims[peer]), default=None)
+
+    async def _ask(self, peer: PeerId, height: int) -> bytes:
         assert self._peers is not None
-        before = self._chain.tip.height
-        wanted = encode(BlocksWanted(before + 1, MAX_SYNC_BLOCKS))
+        wanted = encode(BlocksWanted(height + 1, MAX_SYNC_BLOCKS))
+        return await self._peers.request(peer, RequestKind.BLOCKS, wanted, REQUEST_TIMEOUT_S)
+
+    async def _take_page(self, peer: PeerId, before: int, answer: asyncio.Task[bytes]) -> None:
+        """Imports what a peer sent when the tip was ``before``."""
         try:
-            reply = await self._peers.request(peer, RequestKind.BLOCKS, wanted, REQUEST_TIMEOUT_S)
-            blocks = byte_list_codec.decode(reply)
-            for data in blocks:
+            for data in byte_list_codec.decode(answer.result()):
                 await self._import(decided_block_codec.decode(data))
-            if self._chain.tip.height > before:
-                self._distrusted.pop(peer, None)
-            else:
-                self._distrust(peer, "nothing_new")
         except RemoteFault as error:
             self._distrust(peer, error.code)
         except InvalidInput as error:
             self._blame(peer, error)
-        return self._chain.tip.height > before
+        else:
+            if self._chain.tip.height > before:
+                self._distrusted.pop(peer, None)
+            else:
+                self._distrust(peer, "nothing_new")
 
     def _is_credible(self, peer: PeerId) -> bool:
         return monotonic() >= self._distrusted.get(peer, (0, 0.0))[1]
@@ -259,3 +277,9 @@ class Synchroniser:
         log.warning("sync_block_refused", peer=peer, code=error.code, why=error.message)
         self._claims.pop(peer, None)
         self._peers.penalise(peer, f"bad_block_{error.code}")
+
+
+def _forget(task: asyncio.Task[bytes]) -> None:
+    """Looks at how an abandoned request ended, so that the loop does not complain that nobody did."""
+    if not task.cancelled():
+        task.exception()
