@@ -179,7 +179,7 @@ async def test_a_node_follows_new_blocks_when_a_peer_never_answers(start: Start,
             await hostile.wait_connected(follower)
             claim = encode(Status(2**40, bytes(32)))
             async with load.running():
-                for _ in range(5):  # each claim is believed anew where the last one is forgotten
+                for _ in range(5):
                     if follower.peer_id in hostile.transport.peers():
                         hostile.transport.send(PeerId(follower.peer_id), Channel.BULK, BulkKind.STATUS, claim)
                     await load.wait_more(10)
