@@ -83,9 +83,7 @@ def make_genesis(members: Iterable[Member], validators: Iterable[Member], **para
             (member.member.public, b"", ("member",)),
         ):
             serial += 1
-            certificate = AdmissionCertificate(
-                chain_id, serial, key, transport, member.name, roles, 0, FAR_FUTURE_MS
-            )
+            certificate = AdmissionCertificate(chain_id, serial, key, transport, member.name, roles, 0, FAR_FUTURE_MS)
             docs.append(certificate_doc(sign_certificate(certificate, [authority])))
     supply = tuple(
         SupplyDoc(amount=SUPPLY // 10, lock=f"key({key_text(member.member.public)})")
@@ -101,7 +99,9 @@ def make_genesis(members: Iterable[Member], validators: Iterable[Member], **para
         validators=tuple(key_text(member.validator.public) for member in validators),
         certificates=tuple(docs),
         assets=(AssetDoc(asset="CNY", issuers=(), supply=supply),),
-        contracts=tuple(ContractDoc(address=kind, kind=kind) for kind in ("admission", "accounts", "assets", "commission")),
+        contracts=tuple(
+            ContractDoc(address=kind, kind=kind) for kind in ("admission", "accounts", "assets", "commission")
+        ),
         parameters=Parameters(**parameters),
     )
     return parse_genesis(format_genesis(genesis))
