@@ -142,13 +142,13 @@ async def node() -> AsyncIterator[Follower]:
     follower.behind.chain.close()
 
 
-def resealed(decided: DecidedBlock, *keys: SigningKey, **changes: object) -> DecidedBlock:
+def resealed(decided: DecidedBlock, *keys: SigningKey, epoch: int = 0, **changes: object) -> DecidedBlock:
     """The block with changes in its header, sealed anew by ``keys``."""
     header = msgspec.structs.replace(decided.header, **changes)
     name = block_id(header)
-    signed = vote_digest(header.chain_id, 0, VoteKind.COMMIT, header.height, 0, name)
+    signed = vote_digest(header.chain_id, epoch, VoteKind.COMMIT, header.height, 0, name)
     seals = tuple(sorted((key.public, key.sign(signed)) for key in keys))
-    return DecidedBlock(header, decided.transactions, CommitCertificate(header.height, 0, 0, name, seals))
+    return DecidedBlock(header, decided.transactions, CommitCertificate(header.height, epoch, 0, name, seals))
 
 
 def _with(decided: DecidedBlock, **certificate: object) -> DecidedBlock:
@@ -187,6 +187,15 @@ async def test_forger_is_penalised_and_an_honest_peer_used_when_blocks_are_forge
     await node.reach(3)
     assert [peer for peer, _ in node.peers.penalised] == [LIAR]
     assert node.peers.asked[0] == (LIAR, RequestKind.BLOCKS)
+
+
+async def test_forger_is_penalised_when_the_validators_sealed_the_block_in_another_epoch(node: Follower) -> None:
+    await node.grow(1)
+    node.serve(LIAR, lambda decided: resealed(decided, node.cluster.members[0].validator, epoch=1))
+    node.claim(LIAR, 9)
+    node.claim(HONEST, 1)
+    await node.reach(1)
+    assert [peer for peer, _ in node.peers.penalised] == [LIAR]
 
 
 async def test_good_blocks_before_a_forged_one_count_when_a_peer_sends_both(node: Follower) -> None:
