@@ -31,7 +31,6 @@ BLOCK_BREAKING = frozenset({CHAIN_WRONG, EXPIRED, EXPIRY_TOO_FAR, REPLAYED, SIGN
 
 # Makes a refused receipt.
 SENDER_NOT_ADMITTED = "sender_not_admitted"
-SENDER_SIGNATURE_MISSING = "sender_signature_missing"
 SIGNATURE_SUPERFLUOUS = "signature_superfluous"
 PREIMAGE_SUPERFLUOUS = "preimage_superfluous"
 LOCK_UNSATISFIED = "lock_unsatisfied"

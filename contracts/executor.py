@@ -183,8 +183,6 @@ class BlockExecution(Directory):
 
     def _evaluate(self, transaction: Transaction, signers: frozenset[bytes], inputs: tuple[Output, ...]) -> Receipt:
         body = transaction.body
-        if body.sender not in signers:
-            raise Refusal(codes.SENDER_SIGNATURE_MISSING, "the sender's own signature is missing")
         sender = self.member(body.sender)
         if sender is None or SUBMITTING_ROLES.isdisjoint(sender.roles):
             raise Refusal(codes.SENDER_NOT_ADMITTED, "no valid admission certificate lets the sender's key submit")

@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import Annotated, Final
 
 from msgspec import Meta
+from msgspec.structs import replace
 
 from ledger.encoding import Codec, Record, digest, encode
 from ledger.errors import InvalidTransaction, MalformedBytes
@@ -87,6 +88,11 @@ class Body(Record, frozen=True):
         calls: contract calls, performed in order.
         attachments: documents committed to.
         memo: free bytes.
+        cosigners: keys that sign beside the sender, sorted, distinct.
+        preimage_hashes: SHA-256 of the preimages in the witness, sorted, distinct.
+
+    The last two leave a witness no choice: one with other signers or preimages is no witness of this body, so that
+    nobody on the way can make a good transaction into one that is refused.
     """
 
     version: Annotated[int, Meta(ge=0, le=255)]
@@ -99,6 +105,8 @@ class Body(Record, frozen=True):
     calls: Annotated[tuple[Call, ...], Meta(max_length=MAX_CALLS)]
     attachments: Annotated[tuple[Attachment, ...], Meta(max_length=16)]
     memo: Annotated[bytes, Meta(max_length=256)]
+    cosigners: Annotated[tuple[_Key, ...], Meta(max_length=MAX_SIGNATURES - 1)] = ()
+    preimage_hashes: Annotated[tuple[_Hash, ...], Meta(max_length=MAX_PREIMAGES)] = ()
 
 
 class Witness(Record, frozen=True):
@@ -148,7 +156,8 @@ class Transaction:
 
         Raises:
             MalformedBytes: not a transaction, not canonical, too long, or of an unknown version.
-            InvalidTransaction: doubled inputs, unsorted or doubled signatures or preimages.
+            InvalidTransaction: doubled inputs, unsorted or doubled signatures or preimages, a witness that is not of
+                exactly the signers and preimages that the body names.
         """
         outer = _wire_codec.decode(wire)
         body = _body_codec.decode(outer.body)
@@ -177,6 +186,27 @@ def _check_order(body: Body, witness: Witness) -> None:
     preimages = witness.preimages
     if len(preimages) > 1 and any(a >= b for a, b in pairwise(preimages)):
         raise InvalidTransaction("preimages must be sorted and distinct", code="preimage_duplicate")
+    _check_complete(body, witness)
+
+
+def _check_complete(body: Body, witness: Witness) -> None:
+    signers = [key for key, _ in witness.signatures]
+    if body.cosigners or len(signers) != 1 or signers[0] != body.sender:
+        cosigners = body.cosigners
+        if any(a >= b for a, b in pairwise(cosigners)) or body.sender in cosigners:
+            raise InvalidTransaction("cosigners must be sorted, distinct, and not the sender", code="signer_duplicate")
+        wanted = {body.sender, *cosigners}
+        if not wanted.issuperset(signers):
+            raise InvalidTransaction("a signature is there that the body does not name", code="signature_superfluous")
+        if len(signers) != len(wanted):
+            raise InvalidTransaction(
+                "a signature is missing: the sender and every cosigner sign", code="signature_missing"
+            )
+    if body.preimage_hashes or witness.preimages:
+        if any(a >= b for a, b in pairwise(body.preimage_hashes)):
+            raise InvalidTransaction("preimage hashes must be sorted and distinct", code="preimage_duplicate")
+        if sorted(sha256(preimage).digest() for preimage in witness.preimages) != list(body.preimage_hashes):
+            raise InvalidTransaction("the preimages are not those that the body names", code="preimage_wrong")
 
 
 def body_id(chain_id: bytes, body_bytes: bytes) -> TxId:
@@ -215,6 +245,21 @@ def assemble(body: Body, signatures: Iterable[tuple[bytes, bytes]], preimages: I
     return Transaction.decode(encode(_Wire(encode(body), encode(witness))))
 
 
+def naming(body: Body, signers: Iterable[bytes], preimages: Iterable[bytes] = ()) -> Body:
+    """``body`` with exactly these signers (its sender is one anyway) and preimages named."""
+    return replace(
+        body,
+        cosigners=tuple(sorted(set(signers) - {body.sender})),
+        preimage_hashes=tuple(sorted({sha256(preimage).digest() for preimage in preimages})),
+    )
+
+
 def build(body: Body, keys: Iterable[SigningKey], preimages: Iterable[bytes] = ()) -> Transaction:
-    """Signs ``body`` with ``keys`` and assembles the transaction."""
-    return assemble(body, sign_body(body, keys), preimages)
+    """Names ``keys`` and ``preimages`` in ``body``, signs it with them, and assembles the transaction.
+
+    Raises:
+        InvalidTransaction: the sender's key is not among ``keys``.
+    """
+    known, secrets = list(keys), list(preimages)
+    named = naming(body, [key.public for key in known], secrets)
+    return assemble(named, sign_body(named, known), secrets)

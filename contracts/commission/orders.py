@@ -13,7 +13,7 @@ from contracts.commission import codes
 from contracts.commission.amounts import agreement_hash
 from contracts.commission.answers import STATUS_CANCELLED, STATUS_PENDING, BookingView, SettlementPlan
 from contracts.commission.calls import Book, Cancel, Correct, Propose, RequestSettlement, Settle, Sign
-from contracts.commission.records import CORRECT, PURCHASE, Agreement, Sale
+from contracts.commission.records import CORRECT, PLATFORM, PURCHASE, Agreement, Sale
 from contracts.commission.state import account_lock, clawback_asset
 from contracts.commission.terms import check_agreement, check_sale, terms_of
 from ledger.encoding import Record, encode
@@ -31,6 +31,7 @@ class Frame:
         sender: admitted key that answers for the transaction; it signs too.
         expiry_height: last height whose block may contain it.
         nonce: 16 bytes; equal orders with one nonce are one transaction.
+        cosigners: keys that sign beside the sender and the parties that the order itself needs.
     """
 
     chain_id: bytes
@@ -38,11 +39,19 @@ class Frame:
     sender: bytes
     expiry_height: int
     nonce: bytes
+    cosigners: tuple[bytes, ...] = ()
 
     def body(
-        self, method: str, arguments: Record, inputs: Iterable[bytes] = (), outputs: Iterable[Output] = ()
+        self,
+        method: str,
+        arguments: Record,
+        inputs: Iterable[bytes] = (),
+        outputs: Iterable[Output] = (),
+        *,
+        party: bytes | None = None,
     ) -> Body:
-        """The body with one call of ``method``."""
+        """The body with one call of ``method``, which needs the signature of ``party`` too."""
+        signers = {*self.cosigners, *(() if party is None else (party,))} - {self.sender}
         return Body(
             version=VERSION,
             chain_id=self.chain_id,
@@ -54,23 +63,31 @@ class Frame:
             calls=(Call(self.address, method, encode(arguments)),),
             attachments=(),
             memo=b"",
+            cosigners=tuple(sorted(signers)),
         )
 
 
+def _party(agreement: Agreement, party: str) -> bytes:
+    return agreement.platform.key if party == PLATFORM else agreement.insurer.key
+
+
 def proposal_body(frame: Frame, agreement: Agreement, party: str) -> Body:
-    """Drafts ``agreement``; signed by the key of ``party`` (and by its key so far, where the draft changes it).
+    """Drafts ``agreement``; signed by the key of ``party``, and by its key so far where the draft changes it.
+
+    Name the latter as a cosigner of ``frame``.
 
     Raises:
         InvalidInput: the agreement cannot be; ``code`` as the contract would say.
     """
     check_agreement(frame.address, agreement)
-    return frame.body("propose", Propose(agreement, party))
+    return frame.body("propose", Propose(agreement, party), party=_party(agreement, party))
 
 
 def signature_body(frame: Frame, agreement: Agreement, party: str) -> Body:
     """Consents to the draft ``agreement``, read and found good; signed as ``proposal_body``, by the other party."""
     terms_hash = agreement_hash(frame.chain_id, frame.address, agreement)
-    return frame.body("sign", Sign(agreement.agreement, agreement.version, terms_hash, party))
+    consent = Sign(agreement.agreement, agreement.version, terms_hash, party)
+    return frame.body("sign", consent, party=_party(agreement, party))
 
 
 def booking_body(frame: Frame, agreement: Agreement, sale: Sale) -> Body:
@@ -81,7 +98,7 @@ def booking_body(frame: Frame, agreement: Agreement, sale: Sale) -> Body:
     """
     check_sale(sale)
     terms = terms_of(frame.address, agreement, PURCHASE, sale)
-    return frame.body("book", Book(agreement.agreement, sale), outputs=(terms.output,))
+    return frame.body("book", Book(agreement.agreement, sale), outputs=(terms.output,), party=agreement.platform.key)
 
 
 def cancellation_body(frame: Frame, agreement: Agreement, booking: BookingView) -> Body:
@@ -91,7 +108,8 @@ def cancellation_body(frame: Frame, agreement: Agreement, booking: BookingView) 
         InvalidInput: ``commission_already_cancelled``.
     """
     inputs, outputs = _withdrawal(frame, agreement, booking)
-    return frame.body("cancel", Cancel(booking.agreement, booking.record.transaction_id), inputs, outputs)
+    order = Cancel(booking.agreement, booking.record.transaction_id)
+    return frame.body("cancel", order, inputs, outputs, party=agreement.platform.key)
 
 
 def correction_body(frame: Frame, booked_under: Agreement, booking: BookingView, sale: Sale) -> Body:
@@ -113,7 +131,7 @@ def correction_body(frame: Frame, booked_under: Agreement, booking: BookingView,
     inputs, outputs = _withdrawal(frame, booked_under, booking)
     terms = terms_of(frame.address, booked_under, CORRECT, sale)
     arguments = Correct(booking.agreement, booking.record.transaction_id, sale)
-    return frame.body("correct", arguments, inputs, (*outputs, terms.output))
+    return frame.body("correct", arguments, inputs, (*outputs, terms.output), party=booked_under.platform.key)
 
 
 def _withdrawal(
@@ -128,7 +146,10 @@ def _withdrawal(
 
 
 def request_body(frame: Frame, agreement: str, party: str) -> Body:
-    """Asks for early settlement of what is pending under the agreement with that id; signed by ``party``."""
+    """Asks for early settlement of what is pending under the agreement with that id; signed by ``party``.
+
+    Where another key sends it, name the party's as a cosigner of ``frame``.
+    """
     return frame.body("request", RequestSettlement(agreement, party))
 
 
@@ -140,7 +161,7 @@ def settlement_body(
     *,
     change: str | None = None,
 ) -> Body:
-    """Settles what ``plan`` says; signed by the insurer and by whoever owns the currency.
+    """Settles what ``plan`` says; signed by the insurer, and by whoever else owns the currency (as cosigners).
 
     Args:
         frame: see there.
@@ -163,7 +184,7 @@ def settlement_body(
     inputs += [item.outpoint for item in plan.clawbacks]
     inputs += [outpoint for outpoint, _ in paying]
     arguments = Settle(plan.request.agreement, plan.request.request, plan.request.batch_hash)
-    return frame.body("settle", arguments, inputs, outputs)
+    return frame.body("settle", arguments, inputs, outputs, party=agreement.insurer.key)
 
 
 def choose_currency(unspent: Iterable[tuple[bytes, Output]], plan: SettlementPlan) -> list[tuple[bytes, Output]]:
