@@ -12,6 +12,7 @@ import structlog
 from consensus import effects as fx
 from consensus import inputs as on
 from consensus.verify import verify_block
+from contracts.codes import INPUT_MISSING
 from ledger.block import block_codec, split_refs
 from ledger.errors import InvalidBlock, InvalidInput, RemoteFault
 from ledger.types import Height, PublicKey, TxId
@@ -100,7 +101,9 @@ class BlockWork:
         if order.height != self._height:
             return
         for tx_id, code in unfit:
-            self._mempool.drop(tx_id, code)
+            # What builds on a transaction that waits itself may fit once that one is in a decided block.
+            if code != INPUT_MISSING or not self._mempool.has_waiting_parent(tx_id):
+                self._mempool.drop(tx_id, code)
         empty = not candidate.transactions and not candidate.result.calls_made
         block = None if empty and not order.allow_empty else candidate.block
         self._feed(on.BlockBuilt(order.height, order.round, block))
@@ -111,6 +114,9 @@ class BlockWork:
 
     async def _check(self, order: fx.CheckBlock) -> None:
         name, block = order.block.id, order.block.block
+        if block.header.transactions_count > self._chain.genesis.parameters.max_block_transactions:
+            self._feed(on.BlockChecked(order.height, name, ok=False, reason="block_too_large"))
+            return
         while order.height == self._height:
             transactions = await self._fetcher.transactions(split_refs(block.refs), order.sources)
             if order.height != self._height:

@@ -244,7 +244,7 @@ class Devnet:
 
     def _failed(self, node: NetworkNode, *, running: bool) -> NodeFailed:
         child = self._children.get(node.name)
-        exit_code = None if child is None or running else child.returncode
+        exit_code = None if child is None or running else child.poll()
         how = "does not answer in time" if running else "does not run"
         if exit_code is not None:
             how = f"ended with exit code {exit_code}"

@@ -296,7 +296,9 @@ class Driver:
             if candidate is None:
                 transactions = await self._fetcher.transactions(split_refs(block.block.refs), ())
                 if transactions is None:
-                    raise BrokenInvariant("a checked block's transactions are gone")
+                    # Checked many rounds ago and forgotten since: peers have it, and their status makes us ask.
+                    log.warning("decided_block_forgotten", height=self.height)
+                    return
                 candidate = await self._chain.check(block.id, block.block, transactions)
             await self._apply(candidate, certificate)
 

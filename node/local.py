@@ -26,6 +26,8 @@ R = TypeVar("R", bound=Record)
 
 MAX_WAITERS: Final = 100_000
 MAX_UNSPENT: Final = 1_000
+SCAN_YIELD_EVERY: Final = 256
+"""Outputs looked at between two yields, where an asset filter finds few."""
 _output_codec = Codec(Output, 4_096, "output")
 
 
@@ -124,7 +126,7 @@ class LocalGateway:
     async def _wait(self, tx_id: TxId, future: asyncio.Future[Outcome], timeout_s: float) -> Outcome:
         if tx_id not in self._mempool:
             known = await self.outcome(tx_id)
-            if known.height:
+            if known.height or known.code:
                 return known
         try:
             async with asyncio.timeout(timeout_s):
@@ -169,7 +171,9 @@ class LocalGateway:
         start = None if after is None else prefix + after + b"\x00"
         state = self._chain.state
         found: list[Unspent] = []
-        for key, _ in self._chain.store.store.iterate(prefix, start=start):
+        for count, (key, _) in enumerate(self._chain.store.store.iterate(prefix, start=start), start=1):
+            if count % SCAN_YIELD_EVERY == 0:
+                await asyncio.sleep(0)
             outpoint = OutPoint(key[len(prefix) :])
             data = state.get(utxo_key(outpoint))
             if data is None:

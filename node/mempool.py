@@ -263,6 +263,13 @@ class Mempool:
                 self.drop(transaction.tx_id, error.code)
         return transaction.tx_id in self._entries
 
+    def has_waiting_parent(self, tx_id: TxId) -> bool:
+        """True when a waiting transaction spends an output of another waiting one."""
+        entry = self._entries.get(tx_id)
+        return entry is not None and any(
+            TxId(outpoint[:32]) in self._entries for outpoint in entry.transaction.body.inputs
+        )
+
     def drop(self, tx_id: TxId, code: str) -> None:
         """Removes a transaction that cannot be in a block any more, and all that build on it."""
         pending = [tx_id]

@@ -20,6 +20,7 @@ from node.rpc.errors import typed_errors
 
 MAX_TIMEOUT_MS: Final = 60_000
 MAX_EVENT_BLOCKS: Final = 256
+_HEX_DIGITS: Final = frozenset("0123456789abcdef")
 
 
 class NodeStatus(Protocol):
@@ -210,10 +211,9 @@ def _transaction(value: Any) -> Transaction:
 def _bytes(name: str, value: Any, size: int | None = None, *, max_bytes: int = 1024 * 1024) -> bytes:
     if not isinstance(value, str) or len(value) > 2 * max_bytes:
         raise InvalidInput(f"{name} must be hex text of at most {max_bytes} bytes", code="params_invalid", param=name)
-    try:
-        data = bytes.fromhex(value)
-    except ValueError as error:
-        raise InvalidInput(f"{name} is not hexadecimal", code="params_invalid", param=name) from error
+    if len(value) % 2 or not _HEX_DIGITS.issuperset(value):
+        raise InvalidInput(f"{name} is not lower-case hexadecimal", code="params_invalid", param=name)
+    data = bytes.fromhex(value)
     if size is not None and len(data) != size:
         raise InvalidInput(f"{name} must be {size} bytes of hex, not {len(data)}", code="params_invalid", param=name)
     return data
