@@ -156,6 +156,11 @@ class Builder:
         return [self.commit(**options) for _ in range(blocks)]
 
 
+def reopened(builder):
+    """The chain that a new process finds in the builder's store."""
+    return ChainStore(builder.store, CHAIN_ID, GENESIS_HASH)
+
+
 def decided(made):
     block, transactions, _, _, _, certificate = made
     return DecidedBlock(block.header, tuple(tx.wire for tx in transactions), certificate)

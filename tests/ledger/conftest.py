@@ -1,4 +1,4 @@
-"""Both stores, for every test that takes ``make_store``."""
+"""Both stores, for every test that takes ``make_store`` or the chain ``built`` over one."""
 
 import sys
 from pathlib import Path
@@ -27,3 +27,13 @@ def make_store(kind, tmp_path):
     yield make
     for store in made:
         store.close()
+
+
+@pytest.fixture
+def built(make_store):
+    """A builder whose chain has six blocks; ``made`` is what they are of."""
+    from chains import Builder
+
+    builder = Builder(make_store()).initialise()
+    builder.made = builder.grow(6)
+    return builder
