@@ -8,6 +8,7 @@ import pytest
 from chains import ALICE, CHAIN_ID, body
 from hypothesis import given
 from hypothesis import strategies as st
+from wires import BOB, FULL, refused, signed_wire, wire_of, witness_of
 
 from ledger.encoding import digest, encode
 from ledger.errors import InvalidInput, InvalidTransaction, MalformedBytes, NonCanonicalBytes
@@ -21,12 +22,14 @@ from ledger.transaction import (
     MAX_SIGNATURES,
     MAX_TRANSACTION_BYTES,
     Attachment,
+    Body,
     Call,
     Output,
     Transaction,
     assemble,
     body_id,
     build,
+    naming,
     outpoint,
     preimage_hash,
     sign_body,
@@ -34,38 +37,13 @@ from ledger.transaction import (
 )
 from ledger.types import MAX_AMOUNT, MAX_HEIGHT
 
-BOB = SigningKey(b"\xbb" * 32)
-FULL = body(
-    inputs=(bytes(36), b"\x01" * 36),
-    outputs=(Output("CNY", 1, "after(5)"), Output("CNY", MAX_AMOUNT, "after(6)")),
-    calls=(Call("assets", "issue", b"\x91\x01"),),
-    attachments=(Attachment(bytes(32), 2**32 - 1, 255),),
-    memo=b"memo",
-)
-
-
-def wire_of(outer_body, witness):
-    return encode((outer_body if isinstance(outer_body, bytes) else encode(outer_body), witness))
-
-
-def witness_of(signatures=(), preimages=()):
-    return encode((tuple(signatures), tuple(preimages)))
-
-
-def refused(wire, kind, code=None):
-    with pytest.raises(kind) as error:
-        Transaction.decode(wire)
-    assert type(error.value) is kind
-    if code:
-        assert error.value.code == code
-
 
 def test_built_transaction_decodes_to_itself():
     transaction = build(FULL, [ALICE, BOB], [b"one", b"two"])
     again = Transaction.decode(transaction.wire)
     for name in ("wire", "body", "witness", "tx_id", "ref"):
         assert getattr(again, name) == getattr(transaction, name)
-    assert again.body == FULL
+    assert again.body == naming(FULL, [ALICE.public, BOB.public], [b"one", b"two"])
     assert again.size_bytes == len(again.wire)
     assert [key for key, _ in again.witness.signatures] == sorted([ALICE.public, BOB.public])
     assert again.witness.preimages == (b"one", b"two")
@@ -81,38 +59,50 @@ def test_id_is_the_hash_of_the_body_and_what_signers_sign():
 
 
 def test_witness_changes_the_ref_and_not_the_id():
-    one, two = build(FULL, [ALICE]), build(FULL, [ALICE, BOB])
+    one = build(FULL, [ALICE])
+    two = assemble(FULL, [(ALICE.public, b"\x01" + bytes(64))])
     assert one.tx_id == two.tx_id
     assert one.ref != two.ref
-    assert one.ref == one.tx_id + witness_hash(CHAIN_ID, encode(one.witness))
-    assert len(one.ref) == 64
+    for transaction in (one, two):
+        assert transaction.ref == transaction.tx_id + witness_hash(CHAIN_ID, encode(transaction.witness))
+        assert len(transaction.ref) == 64
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"chain_id": bytes(32)},
-        {"sender": BOB.public},
-        {"expiry_height": 101},
-        {"nonce": b"\x01" * 16},
-        {"inputs": ()},
-        {"outputs": ()},
-        {"calls": ()},
-        {"attachments": ()},
-        {"memo": b""},
-    ],
-)
+CHANGES = [
+    {"version": 2},
+    {"chain_id": bytes(32)},
+    {"sender": BOB.public},
+    {"expiry_height": 101},
+    {"nonce": b"\x01" * 16},
+    {"inputs": ()},
+    {"outputs": ()},
+    {"calls": ()},
+    {"attachments": ()},
+    {"memo": b""},
+    {"cosigners": (BOB.public,)},
+    {"preimage_hashes": (hashlib.sha256(b"p").digest(),)},
+]
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: next(iter(change)))
 def test_every_field_of_the_body_is_in_the_id(change):
-    assert build(msgspec.structs.replace(FULL, **change), []).tx_id != build(FULL, []).tx_id
+    changed = msgspec.structs.replace(FULL, **change)
+    assert body_id(CHAIN_ID, encode(changed)) != body_id(CHAIN_ID, encode(FULL))
+    if "version" not in change:
+        keys = [key for key in (ALICE, BOB) if key.public in (changed.sender, *changed.cosigners)]
+        made = assemble(changed, sign_body(changed, keys), [b"p"] if changed.preimage_hashes else [])
+        assert made.body == changed
+        assert made.tx_id != build(FULL, [ALICE]).tx_id
+
+
+def test_no_field_of_the_body_is_left_out_above():
+    assert [next(iter(change)) for change in CHANGES] == list(Body.__struct_fields__)
 
 
 def test_signers_and_preimages_are_put_in_order_and_each_once():
-    one = assemble(FULL, list(sign_body(FULL, [ALICE, BOB]))[::-1] * 2, [b"b", b"a", b"b"])
-    assert one.wire == build(FULL, [BOB, ALICE, ALICE], [b"a", b"b"]).wire
-
-
-def test_nothing_in_the_witness_is_a_form_too():
-    assert build(body(inputs=(), outputs=()), []).witness.signatures == ()
+    named = naming(FULL, [ALICE.public, BOB.public], [b"a", b"b"])
+    one = assemble(named, list(sign_body(named, [ALICE, BOB]))[::-1] * 2, [b"b", b"a", b"b"])
+    assert one.wire == build(FULL, [BOB, ALICE, ALICE], [b"b", b"a", b"b"]).wire
 
 
 # --- refusals -----------------------------------------------------------------------------------------------------
@@ -120,22 +110,24 @@ def test_nothing_in_the_witness_is_a_form_too():
 
 @pytest.mark.parametrize("version", [0, 2, 255])
 def test_unknown_version(version):
-    refused(wire_of(body(version=version), witness_of()), MalformedBytes, "version_unknown")
+    refused(signed_wire(body(version=version)), MalformedBytes, "version_unknown")
 
 
 def test_input_spent_twice():
-    refused(wire_of(body(inputs=(bytes(36), bytes(36))), witness_of()), InvalidTransaction, "input_duplicate")
+    refused(signed_wire(body(inputs=(bytes(36), bytes(36)))), InvalidTransaction, "input_duplicate")
 
 
 def test_signatures_doubled_or_out_of_order():
-    (first, second) = sign_body(FULL, [ALICE, BOB])
-    for signatures in ((second, first), (first, first), ((first[0], second[1]), first)):
-        refused(wire_of(FULL, witness_of(signatures)), InvalidTransaction, "signature_duplicate")
+    named = naming(FULL, [BOB.public])
+    (first, second) = sign_body(named, [ALICE, BOB])
+    for signatures in ((second, first), (first, first), (first, first, second), ((first[0], second[1]), first)):
+        refused(wire_of(named, witness_of(signatures)), InvalidTransaction, "signature_duplicate")
 
 
 def test_preimages_doubled_or_out_of_order():
-    for preimages in ((b"b", b"a"), (b"a", b"a")):
-        refused(wire_of(FULL, witness_of((), preimages)), InvalidTransaction, "preimage_duplicate")
+    named = naming(FULL, [], [b"a", b"b"])
+    for preimages in ((b"b", b"a"), (b"a", b"a"), (b"a", b"a", b"b")):
+        refused(signed_wire(named, preimages=preimages), InvalidTransaction, "preimage_duplicate")
 
 
 @pytest.mark.parametrize(
@@ -172,11 +164,19 @@ def test_preimages_doubled_or_out_of_order():
         {"version": 256},
         {"memo": "text"},
         {"inputs": None},
+        {"cosigners": (bytes(32),)},
+        {"cosigners": (bytes(34),)},
+        {"cosigners": tuple(b"\x01" + bytes([i]) * 32 for i in range(MAX_SIGNATURES))},
+        {"cosigners": None},
+        {"preimage_hashes": (bytes(31),)},
+        {"preimage_hashes": (bytes(33),)},
+        {"preimage_hashes": tuple(bytes([i]) * 32 for i in range(MAX_PREIMAGES + 1))},
+        {"preimage_hashes": ("text" * 8,)},
     ],
     ids=repr,
 )
 def test_fields_out_of_their_bounds(change):
-    refused(wire_of(body(**change), witness_of()), MalformedBytes)
+    refused(signed_wire(body(**change)), MalformedBytes)
 
 
 @pytest.mark.parametrize(
@@ -205,19 +205,25 @@ def test_bounds_themselves_are_allowed():
         memo=bytes(256),
         expiry_height=MAX_HEIGHT,
     )
-    assert Transaction.decode(build(big, [ALICE], [bytes(64)]).wire).body == big
+    keys = [ALICE, *(SigningKey(bytes([i]) * 32) for i in range(1, MAX_SIGNATURES))]
+    preimages = [bytes(63) + bytes([i]) for i in range(MAX_PREIMAGES)]
+    found = Transaction.decode(build(big, keys, preimages).wire)
+    assert found.body == naming(big, [key.public for key in keys], preimages)
+    assert (len(found.body.cosigners), len(found.body.preimage_hashes)) == (MAX_SIGNATURES - 1, MAX_PREIMAGES)
+    assert msgspec.structs.replace(found.body, cosigners=(), preimage_hashes=()) == big
 
 
 def test_transaction_over_its_size():
     calls = (Call("c", "m", bytes(MAX_CALL_BYTES)),) * 5
-    refused(wire_of(body(calls=calls), witness_of()), MalformedBytes, "oversized")
+    refused(signed_wire(body(calls=calls)), MalformedBytes, "oversized")
     refused(bytes(MAX_TRANSACTION_BYTES + 1), MalformedBytes, "oversized")
 
 
 def test_other_encodings_of_the_same_parts():
     good = build(FULL, [ALICE])
     encoded, witness = encode(FULL), encode(good.witness)
-    longer = b"\xdc\x00\x0a" + encoded[1:]
+    assert encoded[0] == 0x9C  # twelve fields
+    longer = b"\xdc\x00\x0c" + encoded[1:]
     refused(wire_of(longer, witness), NonCanonicalBytes)
     refused(wire_of(encoded, b"\xdc\x00\x02" + witness[1:]), NonCanonicalBytes)
     refused(b"\xdc\x00\x02" + good.wire[1:], NonCanonicalBytes)
@@ -225,6 +231,15 @@ def test_other_encodings_of_the_same_parts():
     refused(wire_of(encoded, witness + b"\x00"), MalformedBytes)
     refused(good.wire + b"\x00", MalformedBytes)
     refused(encode((FULL, good.witness)), MalformedBytes)
+
+
+def test_body_without_the_fields_that_name_its_witness():
+    fields = msgspec.structs.astuple(FULL)
+    assert encode(fields) == encode(FULL)
+    for left_out in (1, 2):
+        shorter = encode(fields[:-left_out])
+        signatures = [(ALICE.public, ALICE.sign(body_id(CHAIN_ID, shorter)))]
+        refused(wire_of(shorter, witness_of(signatures)), NonCanonicalBytes)
 
 
 def test_every_truncation():
@@ -273,6 +288,7 @@ def test_mutated_wires_are_refused_or_are_another_transaction(seed):
         assert found.wire == wire, (seed, turn)
         assert (found.ref == GOOD.ref) == (wire == GOOD.wire), (seed, turn)
         assert wire_of(found.body, encode(found.witness)) == wire, (seed, turn)
+        assert {key for key, _ in found.witness.signatures} == {found.body.sender, *found.body.cosigners}, (seed, turn)
         assert all(1 <= output.amount <= MAX_AMOUNT for output in found.body.outputs)
     assert survived
 
