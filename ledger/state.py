@@ -81,13 +81,15 @@ class Overlay:
         writes: every key changed, with its new value or None where it is deleted.
     """
 
-    __slots__ = ("_base_get", "_journal", "base", "writes")
+    __slots__ = ("_base_get", "_contract_keys", "_journal", "base", "writes")
 
     def __init__(self, base: StateReader) -> None:
         self.base = base
         self._base_get = base.get
         self.writes: dict[bytes, bytes | None] = {}
         self._journal: list[tuple[bytes, bool, bytes | None]] = []
+        # Only contracts iterate over what a block has changed, and most of that is no contract's.
+        self._contract_keys: set[bytes] = set()
 
     def get(self, key: bytes) -> bytes | None:
         """The value of ``key`` with the changes applied, or None."""
@@ -100,19 +102,25 @@ class Overlay:
         writes = self.writes
         self._journal.append((key, key in writes, writes.get(key)))
         writes[key] = value
+        if key[:1] == CONTRACT_PREFIX:
+            self._contract_keys.add(key)
 
     def delete(self, key: bytes) -> None:
         """Removes ``key``; removing what is not there still counts as a change."""
         writes = self.writes
         self._journal.append((key, key in writes, writes.get(key)))
         writes[key] = None
+        if key[:1] == CONTRACT_PREFIX:
+            self._contract_keys.add(key)
 
     def iterate(
         self, prefix: bytes, *, start: bytes | None = None, limit: int | None = None
     ) -> Iterator[tuple[bytes, bytes]]:
         """See ``StateReader``; the changes are merged in. Collect before changing keys below ``prefix``."""
         first = prefix if start is None else max(prefix, start)
-        changed = sorted(key for key in self.writes if key.startswith(prefix) and key >= first)
+        writes = self.writes
+        candidates = self._contract_keys if prefix[:1] == CONTRACT_PREFIX else writes
+        changed = sorted(key for key in candidates if key.startswith(prefix) and key >= first and key in writes)
         if not changed:
             yield from self.base.iterate(prefix, start=start, limit=limit)
             return

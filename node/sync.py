@@ -128,7 +128,7 @@ class Synchroniser:
             self._claimed.set()
             return Verdict.LATER
         self._verify(announcement.certificate, name)
-        verify_block(announcement.block)
+        self._verified(announcement.block)
         if not self._pushed.full():
             self._pushed.put_nowait((peer, announcement))
             self._arrived.set()
@@ -270,7 +270,15 @@ class Synchroniser:
 
     async def _execute(self, block: Block, transactions: Sequence[Transaction], certificate: CommitCertificate) -> None:
         assert self._importer is not None
-        await self._importer.import_block(verify_block(block), transactions, certificate)
+        await self._importer.import_block(self._verified(block), transactions, certificate)
+
+    def _verified(self, block: Block) -> VerifiedBlock:
+        """``block`` with its refs checked, which is not done again for one that was executed here."""
+        name = block_id(block.header)
+        known = self._chain.candidate(name)
+        if known is not None and known.block == block:
+            return VerifiedBlock(name, known.block)
+        return verify_block(block)
 
     def _blame(self, peer: PeerId, error: InvalidInput) -> None:
         assert self._peers is not None
