@@ -258,8 +258,11 @@ def build(body: Body, keys: Iterable[SigningKey], preimages: Iterable[bytes] = (
     """Names ``keys`` and ``preimages`` in ``body``, signs it with them, and assembles the transaction.
 
     Raises:
-        InvalidTransaction: the sender's key is not among ``keys``.
+        InvalidTransaction: ``signature_missing``: the sender's key, or that of a cosigner named already, is not among
+            ``keys``; ``preimage_wrong``: the body names other preimages.
     """
     known, secrets = list(keys), list(preimages)
-    named = naming(body, [key.public for key in known], secrets)
+    named = naming(body, [*body.cosigners, *(key.public for key in known)], secrets)
+    if body.preimage_hashes:
+        named = replace(named, preimage_hashes=body.preimage_hashes)
     return assemble(named, sign_body(named, known), secrets)
