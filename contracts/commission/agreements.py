@@ -19,12 +19,14 @@ from contracts.commission.state import (
     Draft,
     Version,
     Versions,
+    activated_key,
     activation_key,
     activations_codec,
     agreement_key,
     draft_codec,
     draft_key,
     load_agreement,
+    number,
     parties_lock,
     versions_codec,
     versions_key,
@@ -72,7 +74,8 @@ def propose(context: CallContext, arguments: Propose) -> AgreementSigned:
     if context.state.get(key) is not None:
         raise Refusal(codes.DRAFT_EXISTS, "exactly this draft is there already; the other party signs it with `sign`")
     context.state.put(key, encode(Draft(agreement, arguments.party)))
-    result = AgreementSigned(agreement.agreement, agreement.version, terms_hash, False, agreement.activation_height)
+    activation = activation_of(agreement, context.block.height)
+    result = AgreementSigned(agreement.agreement, agreement.version, terms_hash, False, activation)
     context.emit("agreement_proposed", result)
     return result
 
@@ -94,10 +97,19 @@ def sign(context: CallContext, arguments: Sign) -> AgreementSigned:
     context.state.delete(key)
     _complete(context, agreement, versions)
     result = AgreementSigned(
-        agreement.agreement, agreement.version, arguments.agreement_hash, True, agreement.activation_height
+        agreement.agreement,
+        agreement.version,
+        arguments.agreement_hash,
+        True,
+        activation_of(agreement, context.block.height),
     )
     context.emit("agreement_completed", result)
     return result
+
+
+def activation_of(agreement: Agreement, completed_at: int) -> int:
+    """The height that a version holds from when its second signature is in block ``completed_at``."""
+    return agreement.activation_height or completed_at + 1
 
 
 def _check_succession(context: CallContext, agreement: Agreement) -> Versions | None:
@@ -108,11 +120,12 @@ def _check_succession(context: CallContext, agreement: Agreement) -> Versions | 
         raise Refusal(
             codes.VERSION_WRONG, f"the next version of this agreement is {latest + 1}, not {agreement.version}"
         )
-    if agreement.activation_height <= context.block.height:
+    activation = activation_of(agreement, context.block.height)
+    if activation <= context.block.height:
         raise Refusal(
             codes.ACTIVATION_PAST,
-            f"this is block {context.block.height}: a version cannot activate at {agreement.activation_height}, "
-            "only later; draft it again",
+            f"this is block {context.block.height}: a version cannot activate at {activation}, only later; draft it "
+            "again, with 0 for as soon as both have signed",
         )
     if versions is None:
         return None
@@ -120,7 +133,7 @@ def _check_succession(context: CallContext, agreement: Agreement) -> Versions | 
         raise Refusal(codes.PARTIES_CHANGED, "the parties of an agreement stay; draft a new agreement for others")
     if load_agreement(context.state, agreement.agreement, latest).currency != agreement.currency:
         raise Refusal(codes.CURRENCY_CHANGED, "the currency of an agreement stays; draft a new agreement for another")
-    if agreement.activation_height <= versions.current[-1].activation_height:
+    if activation <= versions.current[-1].activation_height:
         raise Refusal(
             codes.ACTIVATION_ORDER,
             f"version {latest} activates at {versions.current[-1].activation_height}, the next one must do so later",
@@ -176,16 +189,16 @@ def _complete(context: CallContext, agreement: Agreement, versions: Versions | N
         current = tuple(entry for entry in versions.current if entry.version >= held)
     if sum(entry.activation_height > height for entry in current) >= MAX_VERSIONS_AHEAD:
         raise Refusal(codes.ACTIVATION_FULL, f"{MAX_VERSIONS_AHEAD} versions wait to activate; sign when one has")
-    key = activation_key(agreement.activation_height)
+    activation = activation_of(agreement, height)
+    key = activation_key(activation)
     data = state.get(key)
     there = () if data is None else activations_codec.decode(data).agreements
     if len(there) >= MAX_ACTIVATIONS_PER_HEIGHT:
-        raise Refusal(
-            codes.ACTIVATION_FULL, f"too many agreements change at {agreement.activation_height}; choose another"
-        )
+        raise Refusal(codes.ACTIVATION_FULL, f"too many agreements change at {activation}; choose another height")
     state.put(key, encode(Activations((*there, agreement.agreement))))
     state.put(agreement_key(agreement.agreement, agreement.version), encode(agreement))
-    entry = Version(agreement.version, agreement.activation_height)
+    state.put(activated_key(agreement.agreement, agreement.version), number(activation))
+    entry = Version(agreement.version, activation)
     head = Versions(
         agreement.platform.organisation, agreement.insurer.organisation, agreement.version, (*current, entry)
     )

@@ -159,7 +159,8 @@ class Agreement(Record, frozen=True):
         triggers: when settlement is requested.
         max_batch: records in a request.
         clawback_window_s: a booking may be cancelled or corrected until so long after it.
-        activation_height: first height whose bookings are under this version.
+        activation_height: first height whose bookings are under this version; 0: the block after the one that holds
+            the second signature.
     """
 
     agreement: AgreementId

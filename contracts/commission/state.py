@@ -283,6 +283,11 @@ def agreement_key(agreement: str, version: int) -> bytes:
     return b"a" + agreement.encode() + b"\x00" + version.to_bytes(4, "big")
 
 
+def activated_key(agreement: str, version: int) -> bytes:
+    """Key of the height that a completed version holds from."""
+    return b"f" + agreement.encode() + b"\x00" + version.to_bytes(4, "big")
+
+
 def tally_key(agreement: str) -> bytes:
     """Key of ``Tally``."""
     return b"t" + agreement.encode()
@@ -347,6 +352,14 @@ def load_agreement(state: StateSpace, agreement: str, version: int) -> Agreement
     if data is None:
         raise BrokenInvariant(f"commission: version {version} of {agreement!r} is missing")
     return decode_agreement(data)
+
+
+def load_activation(state: StateSpace, agreement: str, version: int) -> int:
+    """The height that a completed version holds from."""
+    data = state.get(activated_key(agreement, version))
+    if data is None:
+        raise BrokenInvariant(f"commission: the activation of version {version} of {agreement!r} is missing")
+    return int.from_bytes(data, "big")
 
 
 def load_tally(state: StateSpace, agreement: str) -> Tally:

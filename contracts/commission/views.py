@@ -31,6 +31,7 @@ from contracts.commission.state import (
     listed_key,
     listed_prefix,
     load,
+    load_activation,
     load_agreement,
     load_tally,
     load_versions,
@@ -70,7 +71,7 @@ class CommissionViews(Contract):
         entries = []
         for number in range(max(1, versions.latest - MAX_VERSIONS_SHOWN + 1), versions.latest + 1):
             terms = load_agreement(state, name, number)
-            entries.append(a.VersionEntry(number, terms.activation_height, self._hash(context, terms)))
+            entries.append(a.VersionEntry(number, load_activation(state, name, number), self._hash(context, terms)))
         found = load_agreement(state, name, wanted)
         return a.AgreementView(found, self._hash(context, found), self.address, in_force, tuple(entries))
 

@@ -6,7 +6,7 @@ import json
 import re
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import click
 import msgspec
@@ -36,8 +36,6 @@ from node.cli.options import Target, target_options
 from node.cli.output import Report, reporting
 from node.services.bodies import new_frame
 
-ACTIVATION_MARGIN: Final = 3
-"""Blocks between proposing and the earliest activation, so that the other party has time to sign."""
 _RATE = re.compile(r"([0-9]{1,7}(?:\.[0-9]{1,6})?)(%|ppm)", re.ASCII)
 _signed_codec = Codec(AgreementSigned, 4_096)
 
@@ -84,7 +82,9 @@ class Rate(click.ParamType[int]):
 @click.option("--schedule-every", type=click.IntRange(0), default=0, help="Seconds between scheduled settlements.")
 @click.option("--max-batch", type=click.IntRange(1, 1_000), default=1_000, show_default=True, help="Records a request.")
 @click.option("--clawback-days", type=click.IntRange(0, 36_000), default=30, show_default=True, help="Cancellable for so long.")  # fmt: skip  # noqa: E501
-@click.option("--activate-at", type=click.IntRange(1), help="Height that it holds from; a few blocks ahead by default.")
+@click.option(
+    "--activate-at", type=click.IntRange(1), help="Height that it holds from; by default as soon as both have signed."
+)
 @reporting
 async def propose_command(report: Report, /, target: Target, contract: str, agreement: str, **terms: Any) -> None:
     """Draft an agreement, or its next version; the other party then signs it. Missing accounts are opened."""
@@ -153,7 +153,9 @@ def show_agreement(report: Report, agreement: Agreement) -> None:
             "insurer": f"{agreement.insurer.organisation}, pays from {agreement.insurer.cash}",
             "rate": f"{Decimal(agreement.rate_ppm) / 10_000}% of the {agreement.base}, {agreement.rounding}",
             "settles at": " or ".join(filter(None, wants)) or "either party's request",
-            "holds from": f"height {agreement.activation_height}",
+            "holds from": f"height {agreement.activation_height}"
+            if agreement.activation_height
+            else "the block after both have signed",
         }
     )
     report.table(
@@ -180,7 +182,7 @@ async def _draft(session: Session, key: SigningKey, name: str, terms: dict[str, 
     if terms["rate"] is None:
         raise click.UsageError("--rate is missing")
     keys = {who: key.public if who == own else await session.member_key_of(who) for who in (platform, insurer)}
-    info, scale = await session.client.info(), await session.scale_of(terms["currency"])
+    scale = await session.scale_of(terms["currency"])
     row = MappingRow(
         ANY,
         terms["seller"],
@@ -211,8 +213,7 @@ async def _draft(session: Session, key: SigningKey, name: str, terms: dict[str, 
         ),
         max_batch=terms["max_batch"],
         clawback_window_s=terms["clawback_days"] * 86_400,
-        # Two blocks of it go to opening accounts and to the draft itself.
-        activation_height=terms["activate_at"] or info.height + 2 + ACTIVATION_MARGIN,
+        activation_height=terms["activate_at"] or 0,
     )
 
 

@@ -38,7 +38,8 @@ class CommissionBooks:
         """
         found = await self.agreement_view(agreement)
         if found.in_force == 0:
-            height = found.agreement.activation_height
+            version = found.agreement.version
+            height = next(entry.activation_height for entry in found.versions if entry.version == version)
             raise NotFound(f"agreement {agreement!r} holds from height {height} on", code="agreement_not_in_force")
         return found.agreement
 

@@ -65,10 +65,14 @@ def test_booking_waits_for_the_activation_height():
 
 def test_both_signatures_are_needed():
     world, terms = World(), agreement(activation_height=20)
-    for keys, code in [((), "not_permitted"), ((INSURER,), "not_permitted"), ((PLATFORM,), "ok")]:
-        world.run(world.sign(orders.proposal_body(world.frame(THIRD), terms, "platform"), *keys), code)
-    for keys, code in [((), "not_permitted"), ((PLATFORM,), "not_permitted"), ((INSURER,), "ok")]:
-        world.run(world.sign(orders.signature_body(world.frame(THIRD), terms, "insurer"), *keys), code)
+    for keys in ((), (INSURER,)):
+        body = orders.proposal_body(world.frame(THIRD), terms, "platform")
+        world.run(world.signed_only_by(body, *keys), "not_permitted")
+    world.run(world.sign(orders.proposal_body(world.frame(THIRD), terms, "platform"), PLATFORM))
+    for keys in ((), (PLATFORM,)):
+        body = orders.signature_body(world.frame(THIRD), terms, "insurer")
+        world.run(world.signed_only_by(body, *keys), "not_permitted")
+    world.run(world.sign(orders.signature_body(world.frame(THIRD), terms, "insurer"), INSURER))
 
 
 def test_signature_counts_for_one_text_only():
@@ -114,7 +118,7 @@ def test_change_is_a_new_version_and_old_records_keep_theirs():
         ({"version": 1, "activation_height": 9}, "commission_version_wrong"),
         ({"version": 3, "activation_height": 9}, "commission_version_wrong"),
         ({"version": 2, "activation_height": 3}, "commission_activation_past"),
-        ({"version": 2, "activation_height": 0}, "commission_activation_past"),
+        ({"version": 2, "activation_height": 0}, "commission_activation_order"),
         ({"version": 2, "activation_height": 6}, "commission_activation_order"),
         ({"version": 2, "activation_height": 9, "currency": "EUR"}, "commission_currency_changed"),
         (
@@ -129,6 +133,16 @@ def test_version_is_refused_when_it_does_not_follow(changes, code):
     world.run(world.proposal(terms))
     world.run(world.signature(terms))
     world.run(world.proposal(agreement(**changes)), code)
+
+
+def test_version_holds_from_the_block_after_both_have_signed_when_it_names_no_height():
+    world, terms = World(), agreement(activation_height=0)
+    world.run(world.proposal(terms))
+    world.run(world.signature(terms))
+    shown = world.view("agreement", a.AgreementQuery("B-C health", 1))
+    assert (shown.in_force, shown.agreement) == (1, terms)
+    assert [entry.activation_height for entry in shown.versions] == [world.height + 1]
+    world.run(world.booking(terms, sale("x")))
 
 
 def test_draft_that_came_too_late_cannot_be_signed():
@@ -254,11 +268,13 @@ def test_new_key_needs_the_old_one_beside_it():
     while world.height < 8:
         world.block()
     world.run(world.booking(second, sale("after")))
-    transaction = world.sign(orders.booking_body(world.frame(THIRD), second, sale("old key")), PLATFORM)
+    transaction = world.signed_only_by(orders.booking_body(world.frame(THIRD), second, sale("old key")), PLATFORM)
     world.run(transaction, "not_permitted")
     # What stands on the old account is cancelled with the new key for the agreement, the old one for the account.
     world.run(world.cancellation(second, "before", THIRD), "lock_unsatisfied")
     body = orders.cancellation_body(world.frame(THIRD), second, world.booked("before"))
+    world.run(world.signed_only_by(body, PLATFORM), "not_permitted")
+    body = orders.cancellation_body(world.frame(THIRD, PLATFORM), second, world.booked("before"))
     world.run(world.sign(body, SPARE, PLATFORM))
 
 

@@ -385,7 +385,7 @@ async def test_insurers_money_moves_only_by_its_signature():
     body = settlement_body(
         world.members.frame(B, 9), world.agreement, plan, [(item.outpoint, item.output) for item in money]
     )
-    forged = build(body, (world.members.keys[B],))
+    forged = build(replace(body, cosigners=()), (world.members.keys[B],))
     await world.members.chain.make_block(forged)
     assert world.members.chain.outcomes[forged.tx_id].code == "not_permitted"
     assert money[0].output.amount == SUPPLY
