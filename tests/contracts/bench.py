@@ -31,8 +31,8 @@ from ledger.state import Overlay, StoredState
 from ledger.state_root import state_root
 from ledger.store import Kind
 from ledger.store_memory import MemoryStore
-from ledger.transaction import Body, Call, Output, Transaction, build, outpoint
-from ledger.types import MAX_AMOUNT, Height
+from ledger.transaction import Body, Call, Output, Transaction, Witness, _Wire, build, outpoint, witness_hash
+from ledger.types import MAX_AMOUNT, Height, TxRef
 
 START_MS = 1_700_000_000_000
 SALT = "00" * 16
@@ -233,6 +233,16 @@ class Bench:
 def fresh(transaction: Transaction) -> Transaction:
     """The transaction as another node would have it: decoded from its bytes, nothing verified."""
     return Transaction.decode(transaction.wire)
+
+
+def with_witness(
+    transaction: Transaction, signatures: Iterable[tuple[bytes, bytes]], preimages: Iterable[bytes] = ()
+) -> Transaction:
+    """The same body with any witness, as a liar would hold it in memory: no rule of form is checked."""
+    witness = Witness(tuple(signatures), tuple(preimages))
+    data = encode(witness)
+    ref = TxRef(transaction.tx_id + witness_hash(transaction.body.chain_id, data))
+    return Transaction(encode(_Wire(encode(transaction.body), data)), transaction.body, witness, transaction.tx_id, ref)
 
 
 def call(contract: str, method: str, *arguments: object) -> Call:

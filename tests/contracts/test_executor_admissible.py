@@ -10,7 +10,7 @@ from contracts.executor import MAX_EXPIRED_IDS_PER_BLOCK
 from ledger.errors import InvalidTransaction
 from ledger.state import live_id_key
 from ledger.store import Kind
-from ledger.transaction import Output, Transaction, assemble, sign_body
+from ledger.transaction import Output, Transaction, assemble, naming, sign_body
 from tests.contracts.bench import ALICE, BOB, CAROL, CNY, SUPPLY, WINDOW, Bench, fresh, lock
 
 
@@ -121,9 +121,34 @@ def test_block_is_refused_when_a_signature_was_made_for_another_transaction(benc
 
 
 def test_block_is_refused_when_a_superfluous_signature_does_not_even_verify(bench: Bench) -> None:
-    transaction = bench.pay()
-    signatures = [*transaction.witness.signatures, (BOB.public, b"\x01" + bytes(64))]
-    assert refused(bench, assemble(transaction.body, signatures)) == codes.SIGNATURE_INVALID
+    body = naming(bench.pay().body, [ALICE.public, BOB.public])
+    signatures = [*sign_body(body, [ALICE]), (BOB.public, b"\x01" + bytes(64))]
+    assert refused(bench, assemble(body, signatures)) == codes.SIGNATURE_INVALID
+
+
+def test_block_is_refused_when_a_cosigner_signed_other_bytes(bench: Bench) -> None:
+    good = bench.pay(6, keys=[ALICE, BOB])
+    other = bench.pay(6, keys=[ALICE, BOB])
+    mixed = {**dict(good.witness.signatures), BOB.public: dict(other.witness.signatures)[BOB.public]}
+    assert refused(bench, assemble(good.body, mixed.items())) == codes.SIGNATURE_INVALID
+    assert bench.code(good) == "ok"
+
+
+def test_signatures_do_not_carry_over_when_the_body_names_others(bench: Bench) -> None:
+    good = bench.pay(6, keys=[ALICE, BOB])
+    fewer = naming(good.body, [ALICE.public])
+    signatures = [pair for pair in good.witness.signatures if pair[0] == ALICE.public]
+    assert refused(bench, assemble(fewer, signatures)) == codes.SIGNATURE_INVALID
+    more = naming(good.body, [ALICE.public, BOB.public, CAROL.public])
+    signatures = [*good.witness.signatures, *sign_body(more, [CAROL])]
+    assert refused(bench, assemble(more, signatures)) == codes.SIGNATURE_INVALID
+    assert bench.code(good) == "ok"
+
+
+def test_preimages_do_not_carry_over_when_the_body_names_others(bench: Bench) -> None:
+    good = bench.pay(0, preimages=[b"one"])
+    other = naming(good.body, [], [b"two"])
+    assert refused(bench, assemble(other, good.witness.signatures, [b"two"])) == codes.SIGNATURE_INVALID
 
 
 def test_signature_does_not_carry_over_when_the_body_changes(bench: Bench) -> None:

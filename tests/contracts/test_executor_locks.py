@@ -7,10 +7,10 @@ import pytest
 from contracts import codes
 from contracts.interface import CallContext, Contract, method
 from ledger.encoding import Record
-from ledger.errors import MalformedBytes, TidegateError
+from ledger.errors import InvalidTransaction, MalformedBytes, TidegateError
 from ledger.keys import SigningKey
-from ledger.transaction import Output, Transaction, Witness, _Wire, assemble, encode, preimage_hash, sign_body
-from tests.contracts.bench import ALICE, BOB, CAROL, CNY, ISSUER, STRANGER, SUPPLY, Bench, call, lock
+from ledger.transaction import Output, Transaction, assemble, preimage_hash, sign_body
+from tests.contracts.bench import ALICE, BOB, CAROL, CNY, ISSUER, STRANGER, SUPPLY, Bench, call, lock, with_witness
 
 SECRET, OTHER_SECRET = b"open sesame", b"another"
 HASHED = f"hash({preimage_hash(SECRET)})"
@@ -153,22 +153,67 @@ def test_output_is_refused_when_nobody_could_ever_open_its_lock(bench: Bench, te
     assert bench.output(bench.coin(0)) == Output(CNY, SUPPLY, lock(ALICE))
 
 
-def test_transaction_is_refused_when_the_sender_did_not_sign(bench: Bench) -> None:
-    assert bench.code(bench.pay(6, sender=BOB, keys=[ALICE])) == codes.SENDER_SIGNATURE_MISSING
-    assert bench.code(bench.pay(6, sender=BOB, keys=[])) == codes.SENDER_SIGNATURE_MISSING
+@pytest.mark.parametrize("keys", [[], [ALICE]])
+def test_bytes_are_refused_when_the_sender_did_not_sign(bench: Bench, keys: list[SigningKey]) -> None:
+    transaction = bench.pay(6, sender=BOB, keys=[*keys, BOB])
+    assert decode_code(with_witness(transaction, sign_body(transaction.body, keys))) == "signature_missing"
+    with pytest.raises(InvalidTransaction) as caught:
+        bench.pay(6, sender=BOB, keys=keys)
+    assert caught.value.code == "signature_missing"
+    assert bench.output(bench.coin(6)) == Output(CNY, SUPPLY, lock(BOB))
 
 
-def _with_witness(transaction: Transaction, witness: Witness) -> bytes:
-    return encode(_Wire(encode(transaction.body), encode(witness)))
+def decode_code(transaction: Transaction) -> str:
+    """The code for which nobody takes the bytes for a transaction."""
+    with pytest.raises(TidegateError) as caught:
+        Transaction.decode(transaction.wire)
+    return caught.value.code
+
+
+OTHERS_SIGNATURES = [
+    # who signs what names Alice and Bob
+    ([], "signature_missing"),
+    ([ALICE], "signature_missing"),
+    ([BOB], "signature_missing"),
+    ([CAROL], "signature_superfluous"),
+    ([ALICE, CAROL], "signature_superfluous"),
+    ([BOB, CAROL], "signature_superfluous"),
+    ([ALICE, BOB, CAROL], "signature_superfluous"),
+    ([ALICE, BOB, STRANGER], "signature_superfluous"),
+]
+
+
+@pytest.mark.parametrize(("keys", "code"), OTHERS_SIGNATURES)
+def test_bytes_are_refused_when_signatures_were_stripped_or_added(
+    bench: Bench, keys: list[SigningKey], code: str
+) -> None:
+    good = spend(bench, locked(bench, lock(BOB)), BOB)
+    bad = with_witness(good, sign_body(good.body, keys))
+    assert bad.tx_id == good.tx_id
+    assert decode_code(bad) == code
+    assert bench.code(good) == "ok"
+
+
+@pytest.mark.parametrize("preimages", [[], [OTHER_SECRET], [OTHER_SECRET, SECRET], [bytes(32)]])
+def test_bytes_are_refused_when_preimages_were_stripped_or_added(bench: Bench, preimages: list[bytes]) -> None:
+    good = spend(bench, locked(bench, HASHED), preimages=[SECRET])
+    bad = with_witness(good, good.witness.signatures, preimages)
+    assert bad.tx_id == good.tx_id
+    assert decode_code(bad) == "preimage_wrong"
+    assert bench.code(good) == "ok"
+
+
+def test_bytes_are_refused_when_a_preimage_was_added_to_what_names_none(bench: Bench) -> None:
+    good = bench.pay()
+    assert decode_code(with_witness(good, good.witness.signatures, [SECRET])) == "preimage_wrong"
+    assert bench.code(good) == "ok"
 
 
 def test_bytes_are_refused_when_a_signature_stands_twice_or_out_of_order(bench: Bench) -> None:
     transaction = bench.make([bench.coin(0)], [Output(CNY, SUPPLY, lock(BOB))], keys=[ALICE, BOB])
     one, two = transaction.witness.signatures
     for signatures in ((one, one, two), (two, one)):
-        with pytest.raises(TidegateError) as caught:
-            Transaction.decode(_with_witness(transaction, Witness(signatures, ())))
-        assert caught.value.code == "signature_duplicate"
+        assert decode_code(with_witness(transaction, signatures)) == "signature_duplicate"
 
 
 def test_bytes_are_refused_when_a_key_gives_two_different_signatures(bench: Bench) -> None:
@@ -183,10 +228,9 @@ def test_bytes_are_refused_when_a_key_gives_two_different_signatures(bench: Benc
 def test_bytes_are_refused_when_preimages_are_doubled_or_out_of_order(
     bench: Bench, preimages: tuple[bytes, ...]
 ) -> None:
-    transaction = bench.pay()
-    with pytest.raises(TidegateError) as caught:
-        Transaction.decode(_with_witness(transaction, Witness(transaction.witness.signatures, preimages)))
-    assert caught.value.code == "preimage_duplicate"
+    transaction = bench.pay(preimages=preimages)
+    bad = with_witness(transaction, transaction.witness.signatures, preimages)
+    assert decode_code(bad) == "preimage_duplicate"
 
 
 def test_bytes_are_refused_when_there_are_more_signatures_than_allowed(bench: Bench) -> None:

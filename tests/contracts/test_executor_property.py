@@ -4,19 +4,35 @@ from __future__ import annotations
 
 import random
 
+import pytest
 from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
 from contracts.executor import BlockExecution
 from ledger.block import receipt_codec
 from ledger.errors import InvalidTransaction
+from ledger.keys import SigningKey
 from ledger.state import StoredState
 from ledger.state_root import state_root
 from ledger.store import Kind
 from ledger.store_memory import MemoryStore
-from ledger.transaction import Call, Output, Transaction, preimage_hash
+from ledger.transaction import Call, Output, Transaction, preimage_hash, sign_body
 from ledger.types import MAX_AMOUNT
-from tests.contracts.bench import ALICE, BIG, BOB, CAROL, CNY, ISSUER, START_MS, STRANGER, Bench, call, fresh, lock
+from tests.contracts.bench import (
+    ALICE,
+    BIG,
+    BOB,
+    CAROL,
+    CNY,
+    ISSUER,
+    START_MS,
+    STRANGER,
+    Bench,
+    call,
+    fresh,
+    lock,
+    with_witness,
+)
 
 KEYS = (ALICE, BOB, CAROL, ISSUER, STRANGER)
 LOCKS = (
@@ -72,9 +88,12 @@ class Attacker:
             for name in inputs:
                 output = self.bench.output(name)
                 keys |= {key for key in KEYS if output is not None and lock(key) in output.lock}
-        made = self.bench.make(
-            inputs, outputs, calls=calls, sender=sender, keys=keys, preimages=[b"p"] if rng.random() < 0.1 else []
-        )
+        preimages = [b"p"] if rng.random() < 0.1 else []
+        if sender not in keys:
+            with pytest.raises(InvalidTransaction, match="signature is missing"):
+                self.bench.make(inputs, outputs, calls=calls, sender=sender, keys=keys, preimages=preimages)
+            keys = {sender, rng.choice(KEYS)}
+        made = self.bench.make(inputs, outputs, calls=calls, sender=sender, keys=keys, preimages=preimages)
         self.made.append(made)
         self.known += [made.tx_id + index.to_bytes(4, "big") for index in range(len(outputs))]
         return made
@@ -189,6 +208,25 @@ def test_check_says_what_execution_does_and_leaves_no_trace_when_a_transaction_i
         except InvalidTransaction as error:
             found = error.code
         assert found == expected
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32), st.sets(st.sampled_from(KEYS)), st.sets(st.sampled_from([b"p", b"q", b"r"])))
+def test_no_other_witness_is_decoded_when_signers_or_preimages_change(
+    seed: int, signers: set[SigningKey], preimages: set[bytes]
+) -> None:
+    bench = Bench()
+    attacker = Attacker(bench, seed)
+    for _ in range(5):
+        good = attacker.transaction()
+        other = with_witness(good, sign_body(good.body, signers), sorted(preimages))
+        named = {good.body.sender, *good.body.cosigners}
+        if {key.public for key in signers} == named and tuple(sorted(preimages)) == good.witness.preimages:
+            assert Transaction.decode(other.wire).ref == good.ref
+        else:
+            with pytest.raises(InvalidTransaction) as caught:
+                Transaction.decode(other.wire)
+            assert caught.value.code in ("signature_missing", "signature_superfluous", "preimage_wrong")
 
 
 def test_receipts_tell_the_whole_story_when_read_again() -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
 from ledger.errors import InvalidTransaction, TidegateError
-from ledger.transaction import Transaction, assemble
+from ledger.transaction import Transaction, assemble, sign_body
 from node.intake import MAX_QUEUED_BYTES, SLICE, Intake
 from node.mempool import MempoolLimits
 from node.wire import Topic, decode_refs, encode_batch, encode_refs
 from p2p.gossip import Verdict
 from p2p.transport import PeerId
+from tests.contracts.bench import with_witness
 from tests.node.bare import Bare
 
 PEER = PeerId("peer")
@@ -58,6 +60,27 @@ def forged(transaction: Transaction) -> Transaction:
     return assemble(transaction.body, [(key, signature[:-2] + bytes([signature[-2] ^ 1, signature[-1]]))])
 
 
+def stripped(node: Bare, transaction: Transaction) -> Transaction:
+    """As somebody on the way could change it: without its signatures."""
+    return with_witness(transaction, [])
+
+
+def added(node: Bare, transaction: Transaction) -> Transaction:
+    """With one more signature, which is good in itself."""
+    other = sign_body(transaction.body, [node.cluster.members[0].validator])
+    return with_witness(transaction, sorted([*transaction.witness.signatures, *other]))
+
+
+def replaced(node: Bare, transaction: Transaction) -> Transaction:
+    """With the signature of another key in the place of the sender's."""
+    return with_witness(transaction, sign_body(transaction.body, [node.cluster.members[0].validator]))
+
+
+def revealing(node: Bare, transaction: Transaction) -> Transaction:
+    """With a preimage that it does not name."""
+    return with_witness(transaction, transaction.witness.signatures, [b"preimage"])
+
+
 # --- from peers -------------------------------------------------------------------------------------------------------
 
 
@@ -87,6 +110,10 @@ async def test_batch_is_not_passed_on_and_nobody_blamed_when_nothing_in_it_helps
     "make",
     [
         lambda node: encode_batch([forged(node.pay()).wire]),
+        lambda node: encode_batch([stripped(node, node.pay()).wire]),
+        lambda node: encode_batch([added(node, node.pay()).wire]),
+        lambda node: encode_batch([replaced(node, node.pay()).wire]),
+        lambda node: encode_batch([revealing(node, node.pay()).wire]),
         lambda node: encode_batch([Bare().pay().wire]),  # of another chain
         lambda node: encode_batch([node.pay(1).wire, b"\xc1"]),
         lambda node: encode_batch([node.pay(1).wire + b"\x00"]),
@@ -94,7 +121,19 @@ async def test_batch_is_not_passed_on_and_nobody_blamed_when_nothing_in_it_helps
         lambda node: b"\xc1",
         lambda node: encode_batch([node.pay(1).wire]) + b"\x00",
     ],
-    ids=["signature", "chain", "no transaction", "trailing bytes", "empty", "rubbish", "trailing"],
+    ids=[
+        "signature",
+        "stripped",
+        "added",
+        "replaced",
+        "revealing",
+        "chain",
+        "no transaction",
+        "trailing bytes",
+        "empty",
+        "rubbish",
+        "trailing",
+    ],
 )
 async def test_sender_is_blamed_when_no_honest_node_would_pass_the_batch_on(make: object) -> None:
     node = Bare()
@@ -103,11 +142,16 @@ async def test_sender_is_blamed_when_no_honest_node_would_pass_the_batch_on(make
     assert all(transaction.wire in bad for transaction in node.mempool.candidates())
 
 
-async def test_transaction_still_counts_when_a_peer_sent_it_with_a_broken_witness_first() -> None:
+@pytest.mark.parametrize("spoil", [lambda _node, good: forged(good), stripped, added, replaced, revealing])
+async def test_transaction_still_counts_when_a_peer_sent_it_with_a_broken_witness_first(
+    spoil: Callable[[Bare, Transaction], Transaction],
+) -> None:
     node = Bare()
     good = node.pay()
-    assert forged(good).tx_id == good.tx_id
-    assert await verdict(node, encode_batch([forged(good).wire])) is Verdict.REJECT
+    bad = spoil(node, good)
+    assert bad.tx_id == good.tx_id
+    assert await verdict(node, encode_batch([bad.wire])) is Verdict.REJECT
+    assert good.tx_id not in node.mempool
     assert await verdict(node, encode_batch([good.wire])) is Verdict.ACCEPT
     await node.commit()
     assert (await node.gateway.outcome(good.tx_id)).status == "committed"

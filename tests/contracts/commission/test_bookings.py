@@ -47,7 +47,7 @@ def test_booking_needs_the_platform_whoever_sends_it(world):
     terms = world.agree()
     for sender in (THIRD, INSURER):
         body = orders.booking_body(world.frame(sender), terms, sale())
-        world.run(world.sign(body), "not_permitted")
+        world.run(world.signed_only_by(body), "not_permitted")
     world.run(world.booking(terms, sale(), THIRD))
 
 
@@ -119,7 +119,7 @@ def test_pending_output_moves_by_no_signature_alone(world):
     body = msgspec.structs.replace(
         orders.request_body(world.frame(), "B-C health", "platform"), inputs=(where,), outputs=(free,)
     )
-    world.run(world.sign(msgspec.structs.replace(body, calls=()), INSURER), "lock_unsatisfied")
+    world.run(world.signed_only_by(msgspec.structs.replace(body, calls=()), INSURER), "lock_unsatisfied")
     world.run(world.sign(body), "lock_unsatisfied")
 
 

@@ -136,7 +136,7 @@ def test_arbitrary_arguments_are_refused_and_break_nothing(method, arguments):
     world = FUZZED
     template = orders.request_body(world.frame(PLATFORM), "B-C health", "platform")
     call = msgspec.structs.replace(template.calls[0], method=method, arguments=arguments)
-    (receipt,) = world.block(world.sign(msgspec.structs.replace(template, calls=(call,)), INSURER))
+    (receipt,) = world.block(world.signed_only_by(msgspec.structs.replace(template, calls=(call,)), INSURER))
     assert receipt.code not in ("ok", "contract_failed")
 
 

@@ -144,9 +144,9 @@ def test_cancelling_needs_the_platform_whoever_sends_it(world):
     terms = world.agree(quiet())
     world.run(world.booking(terms, sale()))
     view = world.booked()
-    world.run(world.sign(orders.cancellation_body(world.frame(INSURER), terms, view)), "not_permitted")
+    world.run(world.signed_only_by(orders.cancellation_body(world.frame(INSURER), terms, view)), "not_permitted")
     body = orders.correction_body(world.frame(INSURER), terms, view, sale(premium=1_000))
-    world.run(world.sign(body), "not_permitted")
+    world.run(world.signed_only_by(body), "not_permitted")
     world.run(world.sign(orders.cancellation_body(world.frame(INSURER), terms, view), PLATFORM))
 
 

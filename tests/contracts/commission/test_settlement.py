@@ -69,7 +69,7 @@ def test_settlement_needs_the_insurer_whoever_sends_it(world):
     plan = world.plan(terms)
     own = world.unspent(CURRENCY, lock_of(PLATFORM))
     body = orders.settlement_body(world.frame(PLATFORM), terms, plan, own)
-    world.run(world.sign(body), "not_permitted")
+    world.run(world.signed_only_by(body), "not_permitted")
     # The platform may pay from its own pocket, but never without the insurer.
     world.run(world.settlement(terms, sender=THIRD))
     assert world.books().paid == 9_000
@@ -166,7 +166,7 @@ def test_currency_needs_its_owners_signature(world):
     others = world.unspent(CURRENCY, lock_of(OTHER))
     body = orders.settlement_body(world.frame(INSURER), terms, world.plan(terms), others)
     world.run(world.sign(body), "lock_unsatisfied")
-    world.run(world.sign(orders.settlement_body(world.frame(INSURER), terms, world.plan(terms), others), OTHER))
+    world.run(world.sign(orders.settlement_body(world.frame(INSURER, OTHER), terms, world.plan(terms), others), OTHER))
 
 
 def test_few_and_large_outputs_pay_and_the_change_goes_back(world):

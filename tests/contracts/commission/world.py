@@ -23,7 +23,7 @@ from ledger.genesis import AccountDoc, AssetDoc, ContractDoc, Genesis, SupplyDoc
 from ledger.keys import SigningKey, key_text
 from ledger.lock import AccountLock, ContractLock, parse_lock
 from ledger.state import Overlay
-from ledger.transaction import Body, Output, Transaction, assemble, body_id, outpoint
+from ledger.transaction import Body, Output, Transaction, assemble, naming, outpoint, sign_body
 from ledger.types import Height
 
 ADDRESS = "commission"
@@ -235,23 +235,28 @@ class World:
 
     # --- transactions ---------------------------------------------------------------------------------------------
 
-    def frame(self, sender: SigningKey = PLATFORM) -> orders.Frame:
+    def frame(self, sender: SigningKey = PLATFORM, *cosigners: SigningKey) -> orders.Frame:
         self.nonces += 1
-        return orders.Frame(self.chain_id, ADDRESS, sender.public, self.height + 1_000, self.nonces.to_bytes(16, "big"))
+        nonce, expiry_height = self.nonces.to_bytes(16, "big"), self.height + 1_000
+        return orders.Frame(
+            self.chain_id, ADDRESS, sender.public, expiry_height, nonce, tuple(key.public for key in cosigners)
+        )
 
     def sign(self, body: Body, *keys: SigningKey) -> Transaction:
-        """The transaction with the sender's signature and those of ``keys``."""
-        tx_id = body_id(body.chain_id, encode(body))
-        signers = {self.keys[body.sender], *keys}
-        return assemble(body, [(key.public, key.sign(tx_id)) for key in signers])
+        """The transaction of the body as it is; the sender and ``keys`` sign, and it must name just them."""
+        return assemble(body, sign_body(body, {self.keys[body.sender], *keys}))
+
+    def signed_only_by(self, body: Body, *keys: SigningKey) -> Transaction:
+        """The transaction whose maker names just the sender and ``keys``, whoever else the order needs."""
+        return self.sign(naming(body, [key.public for key in keys]), *keys)
 
     def proposal(self, terms: Agreement, party: str = "platform", *keys: SigningKey) -> Transaction:
         own = self.keys[terms.platform.key if party == "platform" else terms.insurer.key]
-        return self.sign(orders.proposal_body(self.frame(own), terms, party), own, *keys)
+        return self.sign(orders.proposal_body(self.frame(own, *keys), terms, party), own, *keys)
 
     def signature(self, terms: Agreement, party: str = "insurer", *keys: SigningKey) -> Transaction:
         own = self.keys[terms.platform.key if party == "platform" else terms.insurer.key]
-        return self.sign(orders.signature_body(self.frame(own), terms, party), own, *keys)
+        return self.sign(orders.signature_body(self.frame(own, *keys), terms, party), own, *keys)
 
     def agree(self, terms: Agreement | None = None) -> Agreement:
         """Both parties sign; blocks pass until the version is in force."""
@@ -340,10 +345,10 @@ def _account_in(text: str) -> str | None:
 
 
 def altered(world: World, transaction: Transaction, *keys: SigningKey, **changes) -> Transaction:
-    """The transaction with another body, signed by the same keys and ``keys``."""
+    """The transaction with another body that names and has the signatures of the same keys and ``keys``."""
     body = msgspec.structs.replace(transaction.body, **changes)
     signers = [world.keys[key] for key, _ in transaction.witness.signatures]
-    return world.sign(body, *signers, *keys)
+    return world.signed_only_by(body, *signers, *keys)
 
 
 def with_call(world: World, transaction: Transaction, arguments: Record, *keys: SigningKey) -> Transaction:
