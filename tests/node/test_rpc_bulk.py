@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import stat
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -177,7 +177,11 @@ async def test_requests_are_bounded_when_too_many_are_served_at_once(
     assert client.node.gateway._waiters == {}
 
 
-async def test_transaction_from_a_client_is_the_one_of_its_bytes_when_hex_is_in_capitals(client: Client) -> None:
+@pytest.mark.parametrize("spell", [str.upper, lambda text: f" {text}", lambda text: f"{text[:2]} {text[2:]}"])
+async def test_hex_is_refused_when_it_is_not_spelled_the_one_way(client: Client, spell: Callable[[str], str]) -> None:
     transaction = client.node.pay()
-    answer = await client.result("tx.submit", transaction=transaction.wire.hex().upper())
+    text = spell(transaction.wire.hex())
+    assert (await client.error("tx.submit", {"transaction": text}))[1] == "params_invalid"
+    assert len(client.node.mempool) == 0
+    answer = await client.result("tx.submit", transaction=transaction.wire.hex())
     assert answer["tx_id"] == transaction.tx_id.hex() == Transaction.decode(transaction.wire).tx_id.hex()

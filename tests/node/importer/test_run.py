@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
-from ledger.errors import RemoteFault, RpcUnavailable
+from ledger.errors import InvalidTransaction, RemoteFault, RpcUnavailable
 from node.importer import run as run_module
 from node.importer.plan import Columns, ImportPlan, default_common, plan_import
 from node.importer.rows import parse_table, read_table
@@ -154,9 +155,22 @@ async def test_unknown_is_reported_when_no_block_comes(monkeypatch: pytest.Monke
 async def test_refusals_are_reported_with_their_lines():
     world = await ready()
     plan = plan_of(world, rows(3))
-    stranger = ImportRun(world.gateway(), "commission", agreement_of(world.keys), world.keys["Insurer C"])
-    result = await stranger.run(plan)
+    stranger, agreed = world.keys["Insurer C"], agreement_of(world.keys)
+    pretended = replace(agreed, platform=replace(agreed.platform, key=stranger.public))
+    result = await ImportRun(world.gateway(), "commission", pretended, stranger).run(plan)
     assert result.refused == [(2, "not_permitted"), (3, "not_permitted"), (4, "not_permitted")]
+    assert await booked(world) == 0
+
+
+async def test_nothing_is_sent_when_the_key_is_not_the_platforms():
+    world = await ready()
+    before = len(world.chain.outcomes)
+    run = ImportRun(world.gateway(), "commission", agreement_of(world.keys), world.keys["Insurer C"])
+    with pytest.raises(ExceptionGroup) as caught:
+        await run.run(plan_of(world, rows(3)))
+    assert caught.group_contains(InvalidTransaction, match="signature is missing")
+    assert len(world.chain.outcomes) == before
+    assert (run.result.booked, run.result.refused) == (0, [])
 
 
 async def test_signed_anew_when_expired():
