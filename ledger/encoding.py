@@ -18,9 +18,6 @@ from ledger.types import Hash32
 
 T = TypeVar("T")
 
-MAX_NESTING = 16
-"""Containers within containers that any decoder walks into; msgspec itself would follow a recursion to its limit."""
-
 _encoder = msgspec.msgpack.Encoder()
 encode: Callable[[Any], bytes] = _encoder.encode
 """Canonical bytes of a struct, tuple, int, bytes, str, bool or None."""
