@@ -212,12 +212,18 @@ def _enter(
     tally.booked += booking.commission
     tally.pending += booking.commission
     entered_queue(context, in_force, tally, booking.commission)
-    booked = Booked(
+    booked = _booked(booking)
+    context.emit("commission_booked", booked)
+    return booked
+
+
+def _booked(booking: Booking) -> Booked:
+    return Booked(
         booking.agreement,
         booking.policy,
         booking.revision,
         booking.sequence,
-        tx_id,
+        booking.record.transaction_id,
         booking.version,
         booking.outpoint,
         booking.commission,
@@ -225,8 +231,6 @@ def _enter(
         booking.settled,
         booking.clawback,
     )
-    context.emit("commission_booked", booked)
-    return booked
 
 
 def _store_booking(state: StateSpace, booking: Booking) -> None:
