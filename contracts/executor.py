@@ -16,7 +16,7 @@ from contracts.admission import find_member
 from contracts.assets import is_defined
 from contracts.block_result import BlockFull, ExecutionResult
 from contracts.codes import Refusal
-from contracts.interface import Account, BlockInfo, CallContext, Directory, EndContext, Member
+from contracts.interface import Account, BlockInfo, CallContext, Contract, Directory, EndContext, Member
 from contracts.rules import Rules, verify_signatures
 from ledger.admission import SUBMITTING_ROLES
 from ledger.block import OK, Event, Receipt, change_hashes, changes_root, receipts_root
@@ -97,6 +97,14 @@ class BlockExecution(Directory):
         if known:
             self._known_assets.add(asset)
         return known
+
+    def contract(self, address: str) -> Contract | None:
+        """See ``Directory``."""
+        return self._rules.contracts.get(address)
+
+    def address_of(self, kind: str) -> str:
+        """See ``Directory``."""
+        return self._rules.address_of(kind)
 
     # --- transactions ------------------------------------------------------------------------------------------
 

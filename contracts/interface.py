@@ -9,17 +9,30 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final, TypeVar, get_type_hints
+from typing import Any, ClassVar, Final, Self, TypeVar, get_type_hints
 
-from contracts.codes import ACCOUNT_UNKNOWN, LIMIT_EXCEEDED, LOCK_INVALID, NOT_PERMITTED, Refusal
+from contracts.codes import (
+    ACCOUNT_UNKNOWN,
+    CONTRACT_UNKNOWN,
+    LIMIT_EXCEEDED,
+    LOCK_INVALID,
+    METHOD_UNKNOWN,
+    NOT_PERMITTED,
+    Refusal,
+)
 from ledger.block import Event
 from ledger.encoding import Codec, Record, encode
 from ledger.errors import InvalidLock
 from ledger.lock import Lock, parse_lock
+from ledger.packet import Answer, Packet, PacketOrigin
 from ledger.state import Overlay, contract_prefix
 from ledger.transaction import MAX_CALL_BYTES, Output, Transaction
 from ledger.types import Hash32, Height, PublicKey
+
+F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 
 MAX_READS_PER_CALL: Final = 8_192
 MAX_WRITES_PER_CALL: Final = 8_192
@@ -80,6 +93,14 @@ class Directory:
 
     def asset_exists(self, asset: str) -> bool:
         """True when ``asset`` is defined."""
+        raise NotImplementedError
+
+    def contract(self, address: str) -> Contract | None:
+        """The contract instance at ``address``, or None."""
+        raise NotImplementedError
+
+    def address_of(self, kind: str) -> str:
+        """Address of the chain's one contract of a kind; empty where it has none."""
         raise NotImplementedError
 
 
@@ -145,7 +166,7 @@ class EndContext:
         events: emitted so far.
     """
 
-    __slots__ = ("address", "block", "directory", "events", "state")
+    __slots__ = ("_overlay", "address", "block", "directory", "events", "state")
 
     def __init__(self, block: BlockInfo, address: str, overlay: Overlay, directory: Directory) -> None:
         self.block = block
@@ -153,6 +174,35 @@ class EndContext:
         self.state = StateSpace(overlay, address)
         self.directory = directory
         self.events: list[Event] = []
+        self._overlay = overlay
+
+    def enter(self, address: str) -> Self:
+        """The same context for another contract: that one's address and records; events go to the same receipt.
+
+        This is how contracts work together inside one transaction: a contract calls another's functions with the
+        context of that other. Everything is undone together when the transaction is refused.
+        """
+        other = copy(self)
+        other.address = address
+        other.state = StateSpace(self._overlay, address)
+        return other
+
+    def enter_kind(self, kind: str) -> Self:
+        """``enter`` for the chain's one contract of ``kind``; refuses with ``contract_unknown`` where there is none."""
+        address = self.directory.address_of(kind)
+        if not address:
+            raise Refusal(CONTRACT_UNKNOWN, f"this chain has no contract of kind {kind}")
+        return self.enter(address)
+
+    def attempt(self, work: Callable[[], T]) -> T | Refusal:
+        """Does ``work``; when it refuses, its changes and events are undone and the refusal is returned."""
+        mark, events = self._overlay.mark(), len(self.events)
+        try:
+            return work()
+        except Refusal as refusal:
+            self._overlay.undo(mark)
+            del self.events[events:]
+            return refusal
 
     def emit(self, name: str, data: Record) -> None:
         """Adds an event of this contract to the receipt."""
@@ -267,9 +317,6 @@ class Method:
     summary: str
 
 
-F = TypeVar("F", bound=Callable[..., Any])
-
-
 def method(function: F) -> F:
     """Declares a contract method ``(self, CallContext, Arguments) → Result | None``; annotations give the records."""
     function.__tidegate_method__ = "method"  # type: ignore[attr-defined]
@@ -314,6 +361,18 @@ class Contract:
 
     def end_block(self, context: EndContext) -> None:
         """Does what is due when a block ends, at most ``MAX_DUE_ITEMS_PER_BLOCK`` items; must not refuse."""
+
+    def on_packet(self, context: CallContext, packet: Packet, origin: PacketOrigin) -> Record | None:
+        """Takes a packet of another chain that is for this contract; proved, in time, and never twice.
+
+        What it returns is the answer's result. It refuses with ``Refusal``: everything that it did is undone, and the
+        answer carries the code. The sender of the transaction is only who carried it.
+        """
+        del context, origin
+        raise Refusal(METHOD_UNKNOWN, f"{self.address} takes no packets such as {packet.kind!r}")
+
+    def on_answer(self, context: CallContext, packet: Packet, answer: Answer) -> None:
+        """Hears what became of a packet that this contract sent; must not refuse."""
 
     def next_due_ms(self, state: StateSpace) -> int | None:
         """Block time from which ``end_block`` has work even without transactions, or None. 0 means: now."""

@@ -17,10 +17,11 @@ from ledger.keys import SigningKey, verify
 from ledger.lock import KeyLock, Lock, ThresholdLock, check_name
 from ledger.types import Hash32
 
-ROLES: Final = frozenset({"validator", "observer", "member", "service", "patient", "fusion"})
+ROLES: Final = frozenset({"validator", "observer", "member", "service", "patient", "fusion", "authority", "officer"})
 """``validator``: may be in the validator set. ``observer``: a node that follows. ``member``: an organisation's key that
 submits. ``service``: a node's service key that submits. ``patient``: a person admitted through a platform. ``fusion``:
-a node that joins two chains."""
+a node that joins two chains. ``authority``: a regulator's service that opens sealed documents and decides. ``officer``:
+a person of the regulator who decides what waits and changes rules."""
 SUBMITTING_ROLES: Final = ROLES - {"validator", "observer"}
 """Roles whose keys may send transactions; a node's own key only votes and connects."""
 
