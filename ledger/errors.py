@@ -88,6 +88,12 @@ class InvalidProof(InvalidInput):
     code = "proof_invalid"
 
 
+class InvalidEnvelope(InvalidInput):
+    """A sealed document that is malformed, of another context, not for the keys at hand, or does not open."""
+
+    code = "envelope_invalid"
+
+
 class InvalidGenesis(InvalidInput):
     """A genesis file that cannot start a chain, or is not the one this home was made for."""
 
