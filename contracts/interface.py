@@ -362,6 +362,17 @@ class Contract:
     def end_block(self, context: EndContext) -> None:
         """Does what is due when a block ends, at most ``MAX_DUE_ITEMS_PER_BLOCK`` items; must not refuse."""
 
+    def govern(self, context: CallContext, action: str, data: bytes) -> None:
+        """Does what a governance proposal on this contract says, once it is approved (``contracts.governance``).
+
+        Args:
+            context: of this contract, in the transaction that brought the last approval.
+            action: what; constant snake_case.
+            data: canonical bytes of the action's record.
+        """
+        del context, data
+        raise Refusal(METHOD_UNKNOWN, f"{self.address} has nothing to govern such as {action!r}")
+
     def on_packet(self, context: CallContext, packet: Packet, origin: PacketOrigin) -> Record | None:
         """Takes a packet of another chain that is for this contract; proved, in time, and never twice.
 

@@ -119,6 +119,13 @@ class ContractDoc(_Doc, frozen=True, kw_only=True):
     version: Annotated[int, Meta(ge=1, le=2**16 - 1)] = 1
 
 
+class PolicyDoc(_Doc, frozen=True, kw_only=True):
+    """A named policy of keys, for contract ``governance``: a lock of keys and thresholds."""
+
+    name: str
+    lock: str
+
+
 class Genesis(_Doc, frozen=True, kw_only=True):
     """The whole file.
 
@@ -133,6 +140,7 @@ class Genesis(_Doc, frozen=True, kw_only=True):
         assets: currencies and other assets.
         accounts: named accounts.
         contracts: contract instances.
+        policies: named policies that governance begins with.
         parameters: see ``Parameters``.
     """
 
@@ -146,6 +154,7 @@ class Genesis(_Doc, frozen=True, kw_only=True):
     assets: tuple[AssetDoc, ...] = ()
     accounts: tuple[AccountDoc, ...] = ()
     contracts: tuple[ContractDoc, ...]
+    policies: tuple[PolicyDoc, ...] = ()
     parameters: Parameters = Parameters()
 
     @property
@@ -280,6 +289,7 @@ def _check(genesis: Genesis) -> None:
         ("asset", [doc.asset for doc in genesis.assets]),
         ("account", [doc.name for doc in genesis.accounts]),
         ("contract", [doc.address for doc in genesis.contracts]),
+        ("policy", [doc.name for doc in genesis.policies]),
     ):
         for value in values:
             check_name(value, what)
