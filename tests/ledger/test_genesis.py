@@ -21,6 +21,7 @@ from ledger.genesis import (
     ContractDoc,
     Genesis,
     Parameters,
+    PolicyDoc,
     SupplyDoc,
     certificate_doc,
     chain_id_of,
@@ -99,6 +100,7 @@ OTHER: dict[str, Any] = {
     "assets": (),
     "accounts": (),
     "contracts": (),
+    "policies": (PolicyDoc(name="officers", lock=f"key({key_text(SECOND.public)})"),),
     "parameters": Parameters(base_timeout_ms=1_001),
 }
 
