@@ -78,11 +78,16 @@ def normalised_id_number(id_number: str) -> str:
     if len(id_number) > MAX_ID_NUMBER_CHARS:
         raise InvalidInput(f"an ID number has at most {MAX_ID_NUMBER_CHARS} characters", code="id_number_invalid")
     spelled = unicodedata.normalize("NFKC", id_number).upper()
-    kept = "".join(char for char in spelled if not char.isspace() and unicodedata.category(char) != "Pd")
+    kept = "".join(char for char in spelled if not (char.isspace() or _is_dash(char)))
     # A lone surrogate has no UTF-8, and the error of encoding it would quote the number.
     if not kept or any(unicodedata.category(char) in _UNWRITABLE for char in kept):
         raise InvalidInput("the ID number is empty or contains control characters", code="id_number_invalid")
     return kept
+
+
+def _is_dash(char: str) -> bool:
+    # The minus sign looks like a hyphen, but is a symbol to Unicode.
+    return char == "\N{MINUS SIGN}" or unicodedata.category(char) == "Pd"
 
 
 def pseudonym(id_number: str, key: bytes) -> Hash32:
