@@ -171,6 +171,17 @@ class ServicesSection(_Section):
     transaction: TransactionServiceSection = TransactionServiceSection()
     bookkeeping: ServiceSection = ServiceSection()
     settlement: ServiceSection = ServiceSection()
+    authority: ServiceSection = ServiceSection()
+
+
+class FusionSection(_Section):
+    """``[fusion]``: a daemon that hosts a second chain and relays between the two (DESIGN.md 6).
+
+    Attributes:
+        supervision_home: home of the node of the other chain, relative to this one; empty: one chain only.
+    """
+
+    supervision_home: Annotated[str, Field(max_length=1_024)] = ""
 
 
 class LogSection(_Section):
@@ -196,6 +207,7 @@ class Config(BaseSettings):
     rpc: RpcSection = RpcSection()
     mempool: MempoolSection = MempoolSection()
     services: ServicesSection = ServicesSection()
+    fusion: FusionSection = FusionSection()
     log: LogSection = LogSection()
 
     @classmethod
@@ -212,11 +224,12 @@ class Config(BaseSettings):
         return (init_settings,)
 
 
-def load_config(path: Path, flags: Mapping[str, object] | None = None) -> Config:
+def load_config(path: Path, flags: Mapping[str, object] | None = None, *, environment: bool = True) -> Config:
     """The configuration in ``path``, under the environment, under ``flags``.
 
     Args:
         path: a ``config.toml``.
+        environment: whether ``TIDEGATE_*`` is looked at.
         flags: values by dotted key, such as ``{"log.level": "debug"}``; None values are left out.
 
     Raises:
@@ -226,7 +239,7 @@ def load_config(path: Path, flags: Mapping[str, object] | None = None) -> Config
     return _validated(
         {
             "flag": _nest({key: value for key, value in (flags or {}).items() if value is not None}),
-            "environment": _environment(),
+            "environment": _environment() if environment else {},
             str(path): read_toml(path),
         }
     )

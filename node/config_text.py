@@ -20,10 +20,11 @@ class NodeSettings:
         listen_port: overlay TCP port.
         peers: ``PEERID@HOST:PORT`` each.
         socket: RPC socket, relative to the home or absolute.
-        services: those that run: ``transaction``, ``bookkeeping``, ``settlement``.
+        services: those that run: ``transaction``, ``bookkeeping``, ``settlement``, ``authority``.
         bookkeeper: organisation or peer id of the node that books for the transaction service; None: this node.
         log_level: least severe that is written.
         log_format: ``json`` or ``console``.
+        supervision_home: of a fusion node: home of its node of the supervision chain, relative to this home.
     """
 
     name: str
@@ -36,6 +37,7 @@ class NodeSettings:
     bookkeeper: str | None = None
     log_level: str = "info"
     log_format: str = "json"
+    supervision_home: str = ""
 
 
 def _text(value: str) -> str:
@@ -97,6 +99,14 @@ enabled = {_flag("bookkeeping" in settings.services)}
 [services.settlement]
 # Checks settlement requests, recomputes their sums, and settles.
 enabled = {_flag("settlement" in settings.services)}
+
+[services.authority]
+# Opens sealed documents with the regulator's keys and decides; for nodes of a supervision chain.
+enabled = {_flag("authority" in settings.services)}
+
+[fusion]
+# Home of this daemon's node of the supervision chain, relative to this directory; empty: one chain only.
+supervision_home = {_text(settings.supervision_home)}
 
 [log]
 # debug, info, warning or error; json or console.

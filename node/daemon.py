@@ -7,6 +7,7 @@ import logging
 import signal
 import sys
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 import structlog
@@ -60,11 +61,16 @@ def run(
     """
     failed: TidegateError | None = None
     try:
-        with Home.open(path, flags=flags, passphrase=passphrase) as home:
+        with ExitStack() as stack:
+            home = stack.enter_context(Home.open(path, flags=flags, passphrase=passphrase))
+            other: Home | None = None
+            if home.config.fusion.supervision_home:
+                place = home.path / home.config.fusion.supervision_home
+                other = stack.enter_context(Home.open(place, environment=False, passphrase=passphrase))
             configure_logging(
                 home.config.log.level, home.config.log.format, name=home.config.node.name, chain=home.genesis.name
             )
-            uvloop.run(_run(home))
+            uvloop.run(_run(home, other))
     except* TidegateError as group:
         failed = _first(group)
     if failed is None:
@@ -88,11 +94,11 @@ def _first(group: BaseExceptionGroup[TidegateError]) -> TidegateError:
     return next((error for error in errors if isinstance(error, Fatal)), errors[0])
 
 
-async def _run(home: Home) -> None:
+async def _run(home: Home, other: Home | None) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     from node.app import App  # noqa: PLC0415 - brings libp2p, which takes half a second: a home is refused before
 
-    await App(home).run(stop)
+    await App(home, other).run(stop)

@@ -105,7 +105,7 @@ class Devnet:
         return None if process is None else process.pid
 
     async def start(self, names: Iterable[str] | None = None) -> list[str]:
-        """Starts nodes, all of them by default; returns the names of those that did not run before.
+        """Starts nodes, by default all that are processes of their own; returns the names of those that did not run.
 
         Raises:
             NotFound: no such node.
@@ -199,7 +199,9 @@ class Devnet:
         return "\n".join(data.decode(errors="replace").splitlines()[-lines:])
 
     def _nodes(self, names: Iterable[str] | None) -> list[NetworkNode]:
-        return list(self.network.nodes) if names is None else [self.network.node(name) for name in list(names)]
+        if names is None:
+            return [node for node in self.network.nodes if not node.hosted]
+        return [self.network.node(name) for name in list(names)]
 
     def _process(self, node: NetworkNode) -> ProcessRef | None:
         child = self._children.get(node.name)

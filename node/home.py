@@ -62,6 +62,7 @@ class Home:
         *,
         lock: bool = True,
         flags: Mapping[str, object] | None = None,
+        environment: bool = True,
         passphrase: PassphraseSource = environment_passphrase,
     ) -> Home:
         """Opens the home at ``path``.
@@ -70,6 +71,7 @@ class Home:
             path: the directory.
             lock: keep other processes out until ``close``; a reader beside a running node passes False.
             flags: configuration values by dotted key that win over environment and file.
+            environment: whether ``TIDEGATE_*`` holds for this home; not for the second home of a fusion node.
             passphrase: opens sealed key files.
 
         Raises:
@@ -78,7 +80,7 @@ class Home:
             InvalidGenesis: the genesis file is missing, damaged, or not the one this home was made for.
         """
         layout = HomeLayout(path)
-        config = load_config(layout.config_file, flags)
+        config = load_config(layout.config_file, flags, environment=environment)
         layout.make_directories()
         held = _take_lock(layout.lock_file) if lock else None
         try:

@@ -11,7 +11,7 @@ import secrets
 import shutil
 import socket
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
@@ -26,6 +26,7 @@ from ledger.genesis import (
     ContractDoc,
     Genesis,
     Parameters,
+    PolicyDoc,
     SupplyDoc,
     certificate_doc,
     chain_id_of,
@@ -33,6 +34,7 @@ from ledger.genesis import (
 )
 from ledger.keys import SigningKey, key_text
 from ledger.lock import check_name
+from ledger.types import PublicKey
 from node.atomic_file import write_atomic
 from node.config_text import NodeSettings
 from node.home import Home, NodeKeys
@@ -44,6 +46,14 @@ __all__ = ["AccountPlan", "AssetPlan", "Network", "NetworkNode", "NetworkPlan", 
 
 HOST: Final = "127.0.0.1"
 CONTRACTS: Final = ("admission", "accounts", "assets", "commission")
+BUSINESS_CONTRACTS: Final = (
+    "admission", "governance", "accounts", "assets", "keyring", "bridge", "flow", "commission",
+)  # fmt: skip
+"""Contracts of a business chain that is supervised."""
+SUPERVISION_CONTRACTS: Final = (
+    "admission", "governance", "accounts", "assets", "keyring", "bridge", "registry", "rules", "supervision",
+)  # fmt: skip
+"""Contracts of a supervision chain."""
 DAY_MS: Final = 24 * 3600 * 1000
 VALIDITY_MS: Final = 3_650 * DAY_MS
 MAX_NODES: Final = 128
@@ -73,6 +83,18 @@ class AssetPlan:
     scale: int = 2
 
 
+@dataclass(frozen=True, slots=True)
+class KeyholderPlan:
+    """A key of a party without a node, admitted from the start.
+
+    In locks, ``{NAME}`` stands for the key of organisation NAME; several keys of one are ``{NAME#1}``, ``{NAME#2}``, ….
+    """
+
+    organisation: str
+    key: PublicKey
+    roles: tuple[str, ...] = ("member",)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkPlan:
     """What ``create_network`` makes.
@@ -88,6 +110,13 @@ class NetworkPlan:
         accounts: named accounts.
         parameters: of the genesis file.
         topology: ``mesh`` lists every node as a peer of every other; ``line`` only neighbours.
+        contracts: addresses, each the kind of its contract.
+        policies: named policies that governance begins with; locks as in ``AccountPlan``.
+        roles: of an organisation's member key, where they are not ``member`` and ``service``.
+        keyholders: further keys that are admitted, of parties without a node.
+        hosted: organisations of observers whose node runs inside a fusion daemon of another network.
+        supervision_homes: by organisation: home of its node of the supervision chain, as its daemon's setting says.
+        avoid_ports: loopback ports that are spoken for.
         services: by organisation; None: the first one runs transaction and bookkeeping, the second settlement.
         bookkeepers: by organisation, the node that books for its transaction service; default its own.
         authority_keys: keys of the admission authority.
@@ -107,6 +136,13 @@ class NetworkPlan:
     accounts: tuple[AccountPlan, ...] = ()
     parameters: Parameters = field(default_factory=Parameters)
     topology: Literal["mesh", "line"] = "mesh"
+    contracts: tuple[str, ...] = CONTRACTS
+    policies: Mapping[str, str] = field(default_factory=dict)
+    roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    keyholders: tuple[KeyholderPlan, ...] = ()
+    hosted: frozenset[str] = frozenset()
+    supervision_homes: Mapping[str, str] = field(default_factory=dict)
+    avoid_ports: frozenset[int] = frozenset()
     services: Mapping[str, Iterable[str]] | None = None
     bookkeepers: Mapping[str, str] = field(default_factory=dict)
     authority_keys: int = 1
@@ -153,7 +189,7 @@ def create_network(plan: NetworkPlan) -> Network:
     organisations = _organisations(plan)
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise InvalidConfig(f"{directory} is not empty; a network needs a directory of its own", code="file_exists")
-    ports = free_ports(len(organisations))
+    ports = free_ports(len(organisations), plan.avoid_ports)
     members = tuple(
         _Member(f"node{index}", organisation, NodeKeys.generate(), ports[index], index < plan.validators)
         for index, organisation in enumerate(organisations)
@@ -170,8 +206,8 @@ def create_network(plan: NetworkPlan) -> Network:
     return network
 
 
-def free_ports(count: int) -> list[int]:
-    """``count`` distinct loopback TCP ports that nobody listens on now.
+def free_ports(count: int, avoid: Collection[int] = ()) -> list[int]:
+    """``count`` distinct loopback TCP ports that nobody listens on now, none of ``avoid``.
 
     Raises:
         InvalidConfig: none found in many tries.
@@ -181,6 +217,8 @@ def free_ports(count: int) -> list[int]:
         if len(found) == count:
             return found
         port = secrets.choice(_PORTS)
+        if port in avoid:
+            continue
         with socket.socket() as probe:
             try:
                 probe.bind((HOST, port))
@@ -203,7 +241,7 @@ def _organisations(plan: NetworkPlan) -> tuple[str, ...]:
     for name in everybody:
         if "{" in check_name(name, "organisation") or "}" in name or everybody.count(name) > 1:
             raise InvalidConfig(f"organisation {name!r}: names are distinct and without braces", code="plan_invalid")
-    for name in (*(plan.services or ()), *plan.bookkeepers):
+    for name in (*(plan.services or ()), *plan.bookkeepers, *plan.roles, *plan.hosted, *plan.supervision_homes):
         if name not in names:
             raise InvalidConfig(f"services of {name!r}, which has no node", code="plan_invalid")
     return names
@@ -224,6 +262,10 @@ def _genesis(plan: NetworkPlan, members: tuple[_Member, ...], keyholders: _Keyho
     chain_id = chain_id_of(plan.name, created_ms, salt, keyholders.authority_lock)
     key_of = {member.organisation: key_text(member.keys.member.public) for member in members}
     key_of[plan.issuer] = key_text(keyholders.issuer.public)
+    for number, holder in enumerate(plan.keyholders):
+        same = sum(1 for other in plan.keyholders[: number + 1] if other.organisation == holder.organisation)
+        key_of.setdefault(holder.organisation, key_text(holder.key))
+        key_of[f"{holder.organisation}#{same}"] = key_text(holder.key)
 
     def lock(text: str) -> str:
         return _NAMED.sub(lambda found: _named(key_of, found[1]), text)
@@ -233,8 +275,10 @@ def _genesis(plan: NetworkPlan, members: tuple[_Member, ...], keyholders: _Keyho
         role = "validator" if member.validates else "observer"
         keys = member.keys
         admitted.append((keys.validator.public, keys.transport.public_key, member.organisation, (role,)))
-        admitted.append((keys.member.public, b"", member.organisation, ("member", "service")))
+        roles = plan.roles.get(member.organisation, ("member", "service"))
+        admitted.append((keys.member.public, b"", member.organisation, roles))
     admitted.append((keyholders.issuer.public, b"", plan.issuer, ("member",)))
+    admitted.extend((holder.key, b"", holder.organisation, holder.roles) for holder in plan.keyholders)
     not_before, not_after = max(0, created_ms - DAY_MS), created_ms + VALIDITY_MS
     certificates: list[CertificateDoc] = []
     for serial, (key, transport, organisation, roles) in enumerate(admitted, 1):
@@ -261,7 +305,8 @@ def _genesis(plan: NetworkPlan, members: tuple[_Member, ...], keyholders: _Keyho
             AccountDoc(name=account.name, organisation=account.organisation, lock=lock(account.lock))
             for account in plan.accounts
         ),
-        contracts=tuple(ContractDoc(address=kind, kind=kind) for kind in CONTRACTS),
+        contracts=tuple(ContractDoc(address=kind, kind=kind) for kind in plan.contracts),
+        policies=tuple(PolicyDoc(name=name, lock=lock(text)) for name, text in plan.policies.items()),
         parameters=plan.parameters,
     )
 
@@ -314,11 +359,12 @@ def _write(
             services=_services(plan, member, index),
             bookkeeper=plan.bookkeepers.get(member.organisation),
             log_level=plan.log_level,
+            supervision_home=plan.supervision_homes.get(member.organisation, ""),
         )
         layout = Home.create(
             directory / member.name, settings, genesis=data, keys=member.keys, passphrase=plan.passphrase
         )
-        nodes.append(_described(member, layout))
+        nodes.append(_described(member, layout, hosted=member.organisation in plan.hosted))
     suffixes = (
         [""] if len(keyholders.authority) == 1 else [f"-{number}" for number in range(1, len(keyholders.authority) + 1)]
     )
@@ -339,7 +385,7 @@ def _write(
     return network
 
 
-def _described(member: _Member, layout: HomeLayout) -> NetworkNode:
+def _described(member: _Member, layout: HomeLayout, *, hosted: bool) -> NetworkNode:
     return NetworkNode(
         name=member.name,
         organisation=member.organisation,
@@ -351,6 +397,7 @@ def _described(member: _Member, layout: HomeLayout) -> NetworkNode:
         validator=key_text(member.keys.validator.public),
         member=key_text(member.keys.member.public),
         validates=member.validates,
+        hosted=hosted,
     )
 
 

@@ -35,6 +35,7 @@ class NetworkNode:
         validator: its node key as text.
         member: its organisation's key as text.
         validates: whether it is in the first validator set; others only follow.
+        hosted: whether it runs inside a fusion daemon of another network, and has no process of its own here.
     """
 
     name: str
@@ -47,6 +48,7 @@ class NetworkNode:
     validator: str
     member: str
     validates: bool
+    hosted: bool = False
 
     def keys(self, passphrase: PassphraseSource = environment_passphrase) -> NodeKeys:
         """Its secret keys, from its home. Raises as ``read_keys``."""
@@ -117,6 +119,7 @@ class _NodeDoc(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     validator: str
     member: str
     validates: bool
+    hosted: bool = False
 
 
 class _NetworkDoc(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -149,6 +152,7 @@ def save_network(network: Network) -> None:
                 "validator": node.validator,
                 "member": node.member,
                 "validates": node.validates,
+                "hosted": node.hosted,
             }
             for node in network.nodes
         ],
@@ -184,6 +188,7 @@ def load_network(directory: Path | str) -> Network:
             validator=node.validator,
             member=node.member,
             validates=node.validates,
+            hosted=node.hosted,
         )
         for node in document.nodes
     )

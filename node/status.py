@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import resource
 import time
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ class StatusReport:
     core: NodeCore
     services: ServiceSwitch
     started_s: float
+    reports: Mapping[str, Callable[[], dict[str, Any]]] = field(default_factory=dict)
 
     def document(self) -> dict[str, Any]:
         """The reply of ``node.status`` without the chain's part."""
@@ -69,6 +71,7 @@ class StatusReport:
                 "rebuilds": traffic.rebuilds,
                 "slow_peer_drops": traffic.slow_peer_drops,
             },
+            **{name: report() for name, report in self.reports.items()},
         }
 
     def _validators(self) -> list[dict[str, Any]]:

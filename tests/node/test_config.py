@@ -88,7 +88,7 @@ def test_variables_that_name_no_section_are_left_alone(file, monkeypatch, name):
     [
         ("TIDEGATE_LOG__LEVEL", "loud", ["TIDEGATE_LOG__LEVEL", "log.level", "'debug', 'info', 'warning' or 'error'"]),
         ("TIDEGATE_LOG__COLOUR", "1", ["TIDEGATE_LOG__COLOUR", "log.colour", "format, level"]),
-        ("TIDEGATE_LOGS__LEVEL", "1", ["TIDEGATE_LOGS__LEVEL", "logs", "known here: chain, log, mempool"]),
+        ("TIDEGATE_LOGS__LEVEL", "1", ["TIDEGATE_LOGS__LEVEL", "logs", "known here: chain, fusion, log, mempool"]),
         ("TIDEGATE_LOG_LEVEL", "debug", ["two underscores", "TIDEGATE_LOG__LEVEL"]),
         ("TIDEGATE_LOG", "{}", ["TIDEGATE_LOG__KEY"]),
         ("TIDEGATE_LOG__LEVEL__DEEP", "x", ["log.level.deep"]),
@@ -108,9 +108,9 @@ def test_bad_variable_is_named_with_what_is_allowed(file, monkeypatch, name, val
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("[nodes]\nname = 1\n", ["config.toml", "nodes", "known here: chain, log"]),
+        ("[nodes]\nname = 1\n", ["config.toml", "nodes", "known here: chain, fusion, log"]),
         ("[log]\nlevle = 'info'\n", ["log.levle", "known here: format, level"]),
-        ("[services.relay]\nenabled = true\n", ["services.relay", "bookkeeping, settlement, transaction"]),
+        ("[services.relay]\nenabled = true\n", ["services.relay", "authority, bookkeeping, settlement, transaction"]),
         ("[mempool]\nmax_transactions = 0\n", ["mempool.max_transactions", "greater than or equal to 1", "it is 0"]),
         ("[p2p]\npeers = 'x'\n", ["p2p.peers", "PEERID@HOST:PORT"]),
         ("[p2p]\npeers = 7\n", ["p2p.peers", "it is 7"]),

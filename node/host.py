@@ -1,0 +1,131 @@
+"""One chain as a daemon hosts it: node core, RPC, and the services that work on this chain alone."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+
+from ledger.chain_recheck import Repair
+from ledger.errors import StorageFault
+from ledger.store_leveldb import LevelStore
+from node.chain import Chain
+from node.core import NodeCore
+from node.driver import DurableLog
+from node.home import Home
+from node.mempool import MempoolLimits
+from node.rpc.methods import Methods
+from node.rpc.server import RpcServer
+from node.service_link import OverlayLink
+from node.services import BookkeepingService, ServiceSwitch, SettlementService, TransactionService
+from node.signer_log import SignerLog
+from node.status import StatusReport
+from p2p.libp2p_transport import Libp2pTransport
+
+log = structlog.get_logger(__name__)
+
+
+class ChainHost:
+    """See the module.
+
+    Args:
+        home: opened and locked.
+
+    Raises:
+        InvalidGenesis, StorageFault: see ``node.chain.Chain``.
+
+    Attributes:
+        home: as given.
+        core: the node.
+        services: what runs here, and the way to others.
+        reports: further parts of ``node.status``, by name.
+    """
+
+    def __init__(self, home: Home) -> None:
+        self.home = home
+        config = home.config
+        limits = config.mempool
+        self._signer_log: SignerLog | None = None
+        link = OverlayLink()
+        self.core = NodeCore(
+            home.genesis,
+            LevelStore(str(home.data_dir / "chain")),
+            home.keys.validator,
+            Libp2pTransport(
+                home.keys.transport,
+                network=home.genesis.hash.hex(),
+                listen_host=config.p2p.listen_host,
+                listen_port=config.p2p.listen_port,
+            ),
+            addresses=config.p2p.addresses,
+            limits=MempoolLimits(limits.max_transactions, limits.max_bytes, limits.organisation_bytes),
+            open_signer_log=self._open_signer_log,
+            answer_service=link.answer,
+        )
+        recheck(self.core.chain)
+        link.attach(self.core.peers)
+        self.services = ServiceSwitch(link, config.node.organisation, self.core.transport.peer_id)
+        self.reports: dict[str, Callable[[], dict[str, Any]]] = {}
+        status = StatusReport(
+            config.node.name, config.node.organisation, self.core, self.services, time.monotonic(), self.reports
+        )
+        methods = Methods(self.core.chain, self.core.gateway, status, self.services.call)
+        self._rpc = RpcServer(methods, self.core.gateway, self.core.intake, home.socket)
+
+    def _open_signer_log(self) -> tuple[DurableLog | None, list[bytes], bool]:
+        try:
+            self._signer_log = SignerLog(self.home.wal_dir)
+        except StorageFault as error:
+            log.exception("signer_log_damaged", why=error.message)
+            return None, [], False
+        return self._signer_log, self._signer_log.take_records(), self._signer_log.created
+
+    async def start(self) -> None:
+        """Opens the overlay and the RPC socket."""
+        await self.core.start()
+        await self._rpc.start()
+
+    def spawn(self, group: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
+        """Starts the node's tasks and services; every line that they log names this chain."""
+        with structlog.contextvars.bound_contextvars(chain=self.home.genesis.name):
+            tasks = self.core.spawn(group)
+            tasks += [group.create_task(run(), name=name) for name, run in self._build_services()]
+        return tasks
+
+    async def stop(self) -> None:
+        """Closes everything; the tasks have ended."""
+        await self._rpc.stop()
+        await self.core.stop()
+        if self._signer_log is not None:
+            self._signer_log.close()
+
+    def _build_services(self) -> list[tuple[str, Callable[[], Any]]]:
+        wanted = self.home.config.services
+        organisation = self.home.config.node.organisation
+        key, gateway = self.home.keys.member, self.core.gateway
+        found: list[tuple[str, Callable[[], Any]]] = []
+        if wanted.transaction.enabled:
+            bookkeeper = wanted.transaction.bookkeeper or ""
+            transaction = TransactionService(gateway, self.services, key, organisation, bookkeeper=bookkeeper)
+            found.append(("transaction", transaction.run))
+        if wanted.bookkeeping.enabled:
+            found.append(("bookkeeping", BookkeepingService(gateway, self.services, key, organisation).run))
+        if wanted.settlement.enabled:
+            found.append(("settlement", SettlementService(gateway, self.services, key, organisation).run))
+        return found
+
+
+def recheck(chain: Chain) -> None:
+    """Rechecks the tip at start (DESIGN.md 2).
+
+    Raises:
+        StorageFault: something is damaged that this node must not serve.
+    """
+    report = chain.store.recheck(lambda _height: chain.validators)
+    for damage in report.damage:
+        log.error("storage_damaged", what=damage.what, height=damage.height, detail=damage.detail)
+    if report.repair is not Repair.NONE:
+        report.raise_for_damage()
