@@ -77,12 +77,17 @@ def normalised_id_number(id_number: str) -> str:
     """
     if len(id_number) > MAX_ID_NUMBER_CHARS:
         raise InvalidInput(f"an ID number has at most {MAX_ID_NUMBER_CHARS} characters", code="id_number_invalid")
-    spelled = unicodedata.normalize("NFKC", id_number).upper()
-    kept = "".join(char for char in spelled if not (char.isspace() or _is_dash(char)))
+    # Upper case and leaving out can both undo the normal form, hence each time again.
+    spelled = _normal_form(_normal_form(id_number).upper())
+    kept = _normal_form("".join(char for char in spelled if not (char.isspace() or _is_dash(char))))
     # A lone surrogate has no UTF-8, and the error of encoding it would quote the number.
     if not kept or any(unicodedata.category(char) in _UNWRITABLE for char in kept):
         raise InvalidInput("the ID number is empty or contains control characters", code="id_number_invalid")
     return kept
+
+
+def _normal_form(text: str) -> str:
+    return unicodedata.normalize("NFKC", text)
 
 
 def _is_dash(char: str) -> bool:
