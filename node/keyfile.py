@@ -18,16 +18,20 @@ import nacl.utils
 from nacl.pwhash import argon2id
 from nacl.secret import SecretBox
 
-from ledger.errors import InvalidConfig
+from ledger.encoding import digest
+from ledger.errors import InvalidConfig, InvalidInput
 from ledger.keys import SEED_BYTES, SigningKey, key_text
 from node.atomic_file import write_atomic
 from p2p.identity import TransportKey
 
-KINDS: Final = ("validator", "transport", "member", "authority", "issuer")
-"""What a key is for. ``transport`` is a libp2p identity, the others are signing keys."""
+KINDS: Final = ("validator", "transport", "member", "authority", "issuer", "sealing", "pseudonym")
+"""What a key is for. ``transport`` is a libp2p identity, ``sealing`` opens envelopes, ``pseudonym`` makes subjects
+unrecognisable (PROTOCOL.md 2.5), the others are signing keys."""
 FILE_MODE: Final = 0o600
 FORMAT: Final = 1
-MAX_FILE_BYTES: Final = 4_096
+MAX_FILE_BYTES: Final = 16 * 1024
+MAX_SECRET_BYTES: Final = 4 * 1024
+"""An RSA sealing key is the longest secret."""
 
 # RFC 9106's second recommendation: three passes over 64 MiB. A file may ask for more, within bounds.
 _PASSES: Final = 3
@@ -82,7 +86,18 @@ def environment_passphrase() -> str | None:
 
 
 def public_text(kind: str, seed: bytes) -> str:
-    """Public half of the key with this seed, as people write it: ``ed25519:…``, or the peer id of a transport key."""
+    """Public half of the key with this seed, as people write it.
+
+    ``ed25519:…``, the peer id of a transport key, the key id of a sealing key, or for a pseudonym key, which has no
+    public half, a fingerprint of it.
+    """
+    if kind == "sealing":
+        from ledger.envelope_key import key_id  # noqa: PLC0415 - only who seals needs the library behind it
+        from ledger.sealing_keys import DecryptionKey  # noqa: PLC0415
+
+        return key_id(DecryptionKey.from_bytes(seed).public).hex()
+    if kind == "pseudonym":
+        return digest(b"tidegate/pseudonym-key", b"", seed).hex()
     return TransportKey(seed).peer_id if kind == "transport" else key_text(SigningKey(seed).public)
 
 
@@ -92,7 +107,7 @@ def write_key(path: Path, kind: str, seed: bytes, *, passphrase: str | None = No
     Args:
         path: where; its directory exists.
         kind: one of ``KINDS``.
-        seed: 32 secret bytes.
+        seed: 32 secret bytes; of a sealing key, ``DecryptionKey.to_bytes``.
         passphrase: seals the file, when given.
 
     Raises:
@@ -109,7 +124,7 @@ def write_key(path: Path, kind: str, seed: bytes, *, passphrase: str | None = No
 
 
 def read_key(path: Path, kind: str, passphrase: PassphraseSource = environment_passphrase) -> bytes:
-    """The 32 secret bytes in the key file at ``path``.
+    """The secret bytes in the key file at ``path``: 32, or a sealing key's.
 
     Args:
         path: the file.
@@ -125,7 +140,11 @@ def read_key(path: Path, kind: str, passphrase: PassphraseSource = environment_p
     if document["kind"] != kind:
         raise KeyFileInvalid(f"{path} is a {document['kind']} key; a {kind} key is needed", code="key_kind_wrong")
     seed = _secret(path, document, passphrase)
-    if public_text(kind, seed) != document["public"]:
+    try:
+        public = public_text(kind, seed)
+    except InvalidInput:
+        public = ""
+    if public != document["public"]:
         raise KeyFileInvalid(f"{path}: the secret is not that of the public key in the file", code="key_mismatch")
     return seed
 
@@ -195,9 +214,13 @@ def _secret(path: Path, document: dict[str, Any], passphrase: PassphraseSource) 
         seed = bytes.fromhex(document["secret"])
     except (TypeError, ValueError):
         seed = b""
-    if len(seed) != SEED_BYTES:
+    if not _fits(document["kind"], seed):
         raise KeyFileInvalid(f"{path}: the secret is {2 * SEED_BYTES} hex digits")
     return seed
+
+
+def _fits(kind: str, secret: bytes) -> bool:
+    return 0 < len(secret) <= MAX_SECRET_BYTES if kind == "sealing" else len(secret) == SEED_BYTES
 
 
 def _derive(passphrase: str, salt: bytes, passes: int, memory_bytes: int) -> SecretBox:
@@ -235,6 +258,6 @@ def _open(path: Path, kind: str, sealed: object, passphrase: str) -> bytes:
     except nacl.exceptions.CryptoError as error:
         raise PassphraseWrong(f"the passphrase does not open {path}", path=str(path)) from error
     inner, _, seed = opened.partition(b"\0")
-    if inner != kind.encode() or len(seed) != SEED_BYTES:
+    if inner != kind.encode() or not _fits(kind, seed):
         raise KeyFileInvalid(f"{path}: what is sealed is not a {kind} key", code="key_kind_wrong")
     return seed

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from ledger.errors import InvalidConfig, TidegateError
 from ledger.keys import SigningKey, key_text
+from ledger.sealing_keys import DecryptionKey
 from node.keyfile import (
     KINDS,
     KeyFileInvalid,
@@ -43,10 +44,24 @@ def change(file, **values):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_key_reads_back_when_written(tmp_path, kind):
-    public = write_key(tmp_path / "k", kind, SEED)
-    assert read_key(tmp_path / "k", kind) == SEED
+    secret = DecryptionKey.from_x25519(1, SEED).to_bytes() if kind == "sealing" else SEED
+    public = write_key(tmp_path / "k", kind, secret)
+    assert read_key(tmp_path / "k", kind) == secret
     assert read_public(tmp_path / "k") == (kind, public, False)
-    assert public == public_text(kind, SEED)
+    assert public == public_text(kind, secret)
+
+
+def test_rsa_key_reads_back_when_sealed_with_a_passphrase(file):
+    secret = DecryptionKey.generate_rsa(3, 2_048).to_bytes()
+    write_key(file, "sealing", secret, passphrase="a passphrase")
+    assert read_key(file, "sealing", lambda: "a passphrase") == secret
+
+
+def test_sealing_key_is_refused_when_its_secret_is_no_key(file):
+    write_key(file, "sealing", DecryptionKey.from_x25519(1, SEED).to_bytes())
+    edit(file, secret="00" * 40)
+    with pytest.raises(KeyFileInvalid):
+        read_key(file, "sealing")
 
 
 def test_public_half_is_the_peer_id_when_transport(file):
