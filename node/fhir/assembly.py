@@ -5,6 +5,7 @@ Every resource is checked as it is taken and then kept as canonical JSON only, a
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ from node.fhir.problems import (
 from node.fhir.references import Index
 from node.fhir.text import check_text, drop_narratives
 
+_ID: Final = re.compile(r"[A-Za-z0-9.-]{1,64}", re.ASCII)
 _PRESCRIBERS: Final = ("Practitioner", "Organization")
 _PROVIDERS: Final = ("Organization", "Practitioner")
 
@@ -112,7 +114,7 @@ class Assembly:
             place.add("resourceType", why, TYPE_WRONG)
             return
         name = self._take_id(kind, resource, place)
-        if not self._check(kind, resource, place) or name is None:
+        if name is None or not self._check(kind, resource, place):
             if kind == "Claim":
                 self.index.blind.add(kind)  # some request will miss it, which is no fault of its own
             return
@@ -151,9 +153,9 @@ class Assembly:
 
     def _take_id(self, kind: str, resource: dict[str, Any], place: Place) -> str | None:
         name = resource.get("id")
-        if not isinstance(name, str):
+        if not isinstance(name, str) or not _ID.fullmatch(name):
             self.index.blind.add(kind)
-            place.add(f"{kind}.id", "no id", INVALID)
+            place.add(f"{kind}.id", "no id, or not one of 1 to 64 letters, digits, points and dashes", INVALID)
             return None
         ids = self.index.ids[kind]
         if name in ids:

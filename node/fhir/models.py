@@ -66,7 +66,7 @@ def _elements(model: Any) -> dict[str, tuple[str, frozenset[str] | None]]:
 
 
 def _compare(made: Any, written: dict[str, Any], steps: list[str | int], faults: list[_Fault]) -> None:
-    elements = _elements(type(made))
+    elements = _elements(made.__class__)
     values = made.__dict__
     for name, item in written.items():
         if name not in elements:
