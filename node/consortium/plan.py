@@ -215,18 +215,14 @@ def _business_plan(
     def purses(name: str) -> tuple[tuple[int, str], ...]:
         return tuple((PURSE_MINOR, f"key({{{name}}})") for _ in range(PURSES))
 
+    members = tuple(f"Member {chr(ord('D') + number)}" for number in range(plan.validators - 2))
     commission = AssetPlan("CNY", ((10_000_000_00, "key({Insurer C})"),))
     return NetworkPlan(
         directory=directory,
         name=BUSINESS,
         validators=plan.validators,
         observers=len(hosted),
-        organisations=(
-            "Platform B",
-            "Insurer C",
-            *(f"Member {chr(ord('D') + n)}" for n in range(plan.validators - 2)),
-            *hosted,
-        ),  # fmt: skip
+        organisations=("Platform B", "Insurer C", *members, *hosted),
         assets=(commission, AssetPlan(CURRENCY, (*purses("Payer"), *purses("Bank"))), *plan.assets),
         accounts=plan.accounts,
         contracts=BUSINESS_CONTRACTS,

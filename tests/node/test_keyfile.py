@@ -59,7 +59,7 @@ def test_rsa_key_reads_back_when_sealed_with_a_passphrase(file):
 
 def test_sealing_key_is_refused_when_its_secret_is_no_key(file):
     write_key(file, "sealing", DecryptionKey.from_x25519(1, SEED).to_bytes())
-    edit(file, secret="00" * 40)
+    change(file, secret="00" * 40)
     with pytest.raises(KeyFileInvalid):
         read_key(file, "sealing")
 
