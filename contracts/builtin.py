@@ -10,7 +10,9 @@ from contracts.assets import Assets
 from contracts.block_result import ExecutionResult
 from contracts.commission.contract import Commission
 from contracts.executor import BlockExecution
+from contracts.governance.contract import Governance
 from contracts.interface import BlockInfo, Contract, EndContext
+from contracts.keyring import Keyring
 from contracts.rules import Rules
 from ledger.block import PROTOCOL_VERSION, Header
 from ledger.errors import InvalidGenesis
@@ -22,7 +24,7 @@ from ledger.transaction import Output, outpoint
 from ledger.types import ZERO_HASH, Height
 
 KINDS: Final[dict[str, type[Contract]]] = {
-    contract.kind: contract for contract in (Admission, Accounts, Assets, Commission)
+    contract.kind: contract for contract in (Admission, Governance, Accounts, Assets, Keyring, Commission)
 }
 """Built-in contracts by kind. A chain's genesis says which of them it has, and where."""
 REQUIRED_KINDS: Final = ("admission", "accounts", "assets")
