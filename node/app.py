@@ -12,10 +12,12 @@ from contextlib import AsyncExitStack
 
 import structlog
 
+from contracts.bridge.records import BUSINESS, SUPERVISION
 from ledger.errors import InvalidConfig
 from node.home import Home
 from node.host import ChainHost
-from node.relay.service import RelayEnd, RelayService
+from node.relay.ends import RelayEnd
+from node.relay.service import RelayService
 
 log = structlog.get_logger(__name__)
 
@@ -40,13 +42,10 @@ class App:
             if other.genesis.hash == home.genesis.hash:
                 raise InvalidConfig("a fusion node joins two chains; both homes are of one", code="relay_homes_equal")
             self.hosts.append(ChainHost(other))
-            self._relay = RelayService(*(self._end(host) for host in self.hosts))
+            business, supervision = self.hosts
+            self._relay = RelayService(_end(business, BUSINESS), _end(supervision, SUPERVISION))
             for host in self.hosts:
                 host.reports["relay"] = self._relay.document
-
-    @staticmethod
-    def _end(host: ChainHost) -> RelayEnd:
-        return RelayEnd(host.home.genesis.name, host.core.chain, host.core.gateway, host.home.keys.member)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Runs until ``stop`` is set; raises what must end the process.
@@ -76,3 +75,10 @@ class App:
         height = host.core.chain.tip.height
         await host.stop()
         log.info("node_stopped", chain=host.home.genesis.name, height=height)
+
+
+def _end(host: ChainHost, role: str) -> RelayEnd:
+    core = host.core
+    return RelayEnd(
+        host.home.genesis.name, role, core.chain, core.gateway, host.home.keys.member, core.listeners.append
+    )

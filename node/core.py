@@ -52,6 +52,9 @@ class NodeCore:
         open_signer_log: opens the signer log; called only when ``key`` is a validator's.
         answer_service: answers service calls of other nodes.
 
+    Attributes:
+        listeners: functions that hear of every committed block; they must not raise.
+
     Raises:
         InvalidGenesis, StorageFault: see ``node.chain.Chain``.
     """
@@ -97,6 +100,7 @@ class NodeCore:
             synchroniser=self.synchroniser,
         )
         self._block_committed = asyncio.Event()
+        self.listeners: list[Callable[[Committed], None]] = []
         self.signer_log: DurableLog | None = None
         state = self._consensus_state(open_signer_log)
         self.driver = Driver(
@@ -132,6 +136,8 @@ class NodeCore:
         self._block_committed.set()
         self.membership.time_ms = header.time_ms
         self.gateway.on_committed(committed)
+        for listener in self.listeners:
+            listener(committed)
         self.peers.announce(committed, made_here=header.proposer == self.key.public)
 
     async def start(self) -> None:

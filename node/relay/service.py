@@ -7,29 +7,10 @@ can run at once.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from typing import Any
 
-from ledger.keys import SigningKey
-from node.chain import Chain
-from node.local import LocalGateway
-
-
-@dataclass(frozen=True, slots=True)
-class RelayEnd:
-    """One of the two chains as the relay uses it.
-
-    Attributes:
-        name: of the chain.
-        chain: its committed chain on this node, for proofs.
-        gateway: to follow and to submit.
-        key: admitted on this chain with the role ``fusion``.
-    """
-
-    name: str
-    chain: Chain
-    gateway: LocalGateway
-    key: SigningKey
+from node.relay.direction import Direction
+from node.relay.ends import RelayEnd
 
 
 class RelayService:
@@ -41,12 +22,14 @@ class RelayService:
     """
 
     def __init__(self, business: RelayEnd, supervision: RelayEnd) -> None:
-        self._ends = (business, supervision)
+        self.directions = (Direction(business, supervision), Direction(supervision, business))
 
     def document(self) -> dict[str, Any]:
         """What ``tidegate fusion status`` shows: lag, unanswered packets and the oldest one, for each direction."""
-        return {"directions": [], "ends": [end.name for end in self._ends]}
+        return {"directions": [direction.document() for direction in self.directions]}
 
     async def run(self) -> None:
         """Relays until it is cancelled."""
-        await asyncio.Event().wait()
+        async with asyncio.TaskGroup() as group:
+            for direction in self.directions:
+                group.create_task(direction.run(), name=f"relay_to_{direction.destination.name}")
