@@ -8,6 +8,7 @@ from contracts.accounts import Accounts
 from contracts.admission import Admission
 from contracts.assets import Assets
 from contracts.block_result import ExecutionResult
+from contracts.bridge.contract import Bridge
 from contracts.commission.contract import Commission
 from contracts.executor import BlockExecution
 from contracts.governance.contract import Governance
@@ -24,7 +25,7 @@ from ledger.transaction import Output, outpoint
 from ledger.types import ZERO_HASH, Height
 
 KINDS: Final[dict[str, type[Contract]]] = {
-    contract.kind: contract for contract in (Admission, Governance, Accounts, Assets, Keyring, Commission)
+    contract.kind: contract for contract in (Admission, Governance, Accounts, Assets, Keyring, Bridge, Commission)
 }
 """Built-in contracts by kind. A chain's genesis says which of them it has, and where."""
 REQUIRED_KINDS: Final = ("admission", "accounts", "assets")

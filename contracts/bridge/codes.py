@@ -24,7 +24,6 @@ EVIDENCE_WRONG: Final = "bridge_evidence_wrong"
 SUPERFLUOUS: Final = "bridge_superfluous"
 GAP: Final = "bridge_gap"
 NOTHING_NEW: Final = "bridge_nothing_new"
-NO_CONFLICT: Final = "bridge_no_conflict"
 
 # In answers: the receiver did what no receiver of a packet may do.
 CONTRACT_FAILED: Final = "contract_failed"
