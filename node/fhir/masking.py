@@ -128,6 +128,7 @@ def _apply(element: Any, steps: tuple[str, ...], how: str | None) -> None:
     if isinstance(element, list):
         for item in element:
             _apply(item, steps, how)
+        element[:] = [item for item in element if item != {}]  # FHIR has no empty elements
         return
     if not isinstance(element, dict):
         return
@@ -135,7 +136,7 @@ def _apply(element: Any, steps: tuple[str, ...], how: str | None) -> None:
     if rest:
         _apply(element.get(name), rest, how)
         if element.get(name) in ({}, []):
-            del element[name]  # FHIR has no empty elements
+            del element[name]
         return
     element.pop(f"_{name}", None)
     old = element.pop(name, None)
