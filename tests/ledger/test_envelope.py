@@ -41,6 +41,7 @@ from ledger.envelope import (
     rewrap_codec,
     rewrap_signed,
     sender_signed,
+    wrap_info,
 )
 from ledger.errors import MalformedBytes
 from ledger.keys import SignatureCache
@@ -163,6 +164,7 @@ def test_envelope_is_refused_when_any_bit_of_its_bytes_is_flipped(data):
         {"stanzas": ()},
         {"stanzas": tuple(Stanza(bytes([n]) * 32, 1, 1, bytes(80)) for n in range(33))},
         {"stanzas": first(suite=3)},
+        {"stanzas": first(suite=3, wrapped=bytes(256))},
         {"stanzas": first(suite=2)},
         {"stanzas": first(wrapped=bytes(79))},
         {"stanzas": first(wrapped=bytes(81))},
@@ -312,6 +314,35 @@ def test_associated_data_differs_when_suite_or_any_field_of_the_context_does():
     seen |= {associated_data(1, context_of(**move)) for move in MOVES.values()}
     assert len(seen) == 2 + len(MOVES)
     assert associated_data(1, CONTEXT) == encode((1, CONTEXT))
+
+
+def test_everything_signed_or_bound_differs_when_any_part_does():
+    header, name = bytes(32), b"\x01" * 32
+    places = [CONTEXT, *(context_of(**move) for move in MOVES.values())]
+    headers = {header_hash(1, bytes(12), b"c", place) for place in places}
+    headers |= {header_hash(2, bytes(12), b"c", CONTEXT), header_hash(1, bytes(11) + b"\1", b"c", CONTEXT)}
+    assert len(headers | {header_hash(1, bytes(12), b"d", CONTEXT)}) == len(places) + 3
+
+    parts = [
+        (header, name, 1, 1),
+        (name, name, 1, 1),
+        (header, header, 1, 1),
+        (header, name, 2, 1),
+        (header, name, 1, 2),
+    ]
+    assert len({wrap_info(CONTEXT, *part) for part in parts}) == len(parts)
+
+    signed = {sender_signed(place, header, STANZAS) for place in places}
+    assert len(signed | {sender_signed(CONTEXT, name, STANZAS), sender_signed(CONTEXT, header, STANZAS[:2])}) == (
+        len(places) + 2
+    )
+    wrapped = {rewrap_signed(place, header, STANZAS[0], PLATFORM.public) for place in places}
+    wrapped |= {
+        rewrap_signed(CONTEXT, name, STANZAS[0], PLATFORM.public),
+        rewrap_signed(CONTEXT, header, STANZAS[1], PLATFORM.public),
+        rewrap_signed(CONTEXT, header, STANZAS[0], STRANGER.public),
+    }
+    assert len(wrapped) == len(places) + 3
 
 
 def test_associated_data_is_the_same_when_only_recipients_differ():

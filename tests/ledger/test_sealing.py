@@ -33,6 +33,7 @@ from hypothesis import strategies as st
 from ledger.envelope import (
     MAX_BODY_BYTES,
     Envelope,
+    Rewrap,
     SealedDocument,
     Stanza,
     associated_data,
@@ -44,6 +45,7 @@ from ledger.envelope import (
     envelope_digest,
     header_hash,
     key_id,
+    rewrap_signed,
     sealed_document_codec,
     sender_signed,
     wrap_info,
@@ -141,8 +143,15 @@ def test_recipient_counts_once_when_named_twice_and_order_is_no_matter():
     check_envelope(envelope, CONTEXT)
 
 
+def content_key_of(envelope):
+    header = header_hash(envelope.suite, envelope.nonce, envelope.ciphertext, CONTEXT)
+    wrapped = envelope.stanza_for(AUTHORITY.key_id).wrapped
+    return AUTHORITY.unwrap(wrapped, wrap_info(CONTEXT, header, AUTHORITY.key_id, AUTHORITY.suite, AUTHORITY.epoch))
+
+
 def test_nothing_repeats_when_one_document_is_sealed_again():
     again = sealed()
+    assert content_key_of(again) != content_key_of(SEALED)
     assert again.nonce != SEALED.nonce
     assert again.ciphertext != SEALED.ciphertext
     assert not {s.wrapped for s in again.stanzas} & {s.wrapped for s in SEALED.stanzas}
@@ -252,6 +261,18 @@ def test_envelope_does_not_open_when_any_bit_of_its_bytes_is_flipped(data):
     assert caught.value.code in {"malformed", "non_canonical", "envelope_malformed", "envelope_signature_invalid"}
 
 
+@pytest.mark.parametrize("lie", [{"epoch": 2}, {"epoch": 7}], ids=str)
+def test_stanza_does_not_unwrap_when_its_sender_lies_about_our_key(lie):
+    nonce = bytes(12)
+    ciphertext = ChaCha20Poly1305(b"c" * 32).encrypt(nonce, b"x", associated_data(1, CONTEXT))
+    header = header_hash(1, nonce, ciphertext, CONTEXT)
+    info = wrap_info(CONTEXT, header, AUTHORITY.key_id, 1, lie["epoch"])
+    stanzas = (Stanza(AUTHORITY.key_id, 1, lie["epoch"], wrap(b"c" * 32, AUTHORITY.public, info)),)
+    lying = Envelope(1, nonce, ciphertext, stanzas, PLATFORM.sign(sender_signed(CONTEXT, header, stanzas)))
+    check_envelope(lying, CONTEXT)
+    refused("envelope_unopenable", open_envelope, lying, CONTEXT, AUTHORITY)
+
+
 def test_document_is_refused_when_it_is_not_the_one_committed_to():
     other = SealedDocument(DOCUMENT.salt, DOCUMENT.media, BODY.replace(b"3456", b"3457"))
     for plaintext in (sealed_document_codec.encode(other), BODY, b"", sealed_document_codec.encode(DOCUMENT) + b"\0"):
@@ -331,8 +352,6 @@ def test_rewrap_grants_nothing_when_somebody_without_the_key_makes_one():
     later = x25519(41, epoch=2)
     name = envelope_digest(SEALED)
     other = sealed([later.public]).stanzas[0]
-    from ledger.envelope import Rewrap, rewrap_signed
-
     made_up = Rewrap(name, other, STRANGER.public, STRANGER.sign(rewrap_signed(CONTEXT, name, other, STRANGER.public)))
     check_rewrap(made_up, SEALED, CONTEXT)
     refused("envelope_unopenable", open_rewrapped, SEALED, made_up, CONTEXT, later)
