@@ -13,11 +13,11 @@ from typing import Annotated, Final
 from msgspec import Meta
 
 from contracts.codes import NOT_PERMITTED, Refusal
+from contracts.governance.policies import keys_of, satisfied_by
 from contracts.interface import CallContext, EndContext
 from contracts.messages import Hash, Key
-from ledger.admission import authority_satisfied
 from ledger.encoding import Codec, Record, encode
-from ledger.lock import MAX_LOCK_MEMBERS, KeyLock, Lock
+from ledger.lock import MAX_LOCK_MEMBERS, Lock
 from ledger.types import MAX_HEIGHT, PublicKey
 
 APPROVALS: Final = b"\xa0"
@@ -49,18 +49,13 @@ class Tally(Record, frozen=True):
 tally_codec = Codec(Tally, 128 * 1024, "tally of approvals")
 
 
-def members_of(lock: Lock) -> tuple[PublicKey, ...]:
-    """The keys that a policy names, sorted, each once."""
-    return tuple(sorted({part.key for part in lock.walk() if isinstance(part, KeyLock)}))
-
-
 def signers_of(context: CallContext, lock: Lock) -> tuple[PublicKey, ...]:
     """The keys of a policy that signed this transaction, sender or cosigners; they count as needed signatures.
 
     Raises:
         Refusal: ``not_permitted``: none of them did.
     """
-    signers = tuple(key for key in members_of(lock) if context.signed_by(key))
+    signers = tuple(key for key in keys_of(lock) if context.signed_by(key))
     if not signers:
         raise Refusal(NOT_PERMITTED, "no key of the policy that may do this signed the transaction")
     return signers
@@ -68,7 +63,7 @@ def signers_of(context: CallContext, lock: Lock) -> tuple[PublicKey, ...]:
 
 def counting(context: EndContext, approvals: Iterable[Approval], lock: Lock) -> tuple[Approval, ...]:
     """Those approvals that count now: of a key that the policy names and that is still admitted, and not too old."""
-    members = frozenset(members_of(lock))
+    members = frozenset(keys_of(lock))
     oldest = context.block.height - MAX_APPROVAL_AGE
     return tuple(
         approval
@@ -80,7 +75,7 @@ def counting(context: EndContext, approvals: Iterable[Approval], lock: Lock) -> 
 def satisfied(context: EndContext, approvals: Iterable[Approval], lock: Lock) -> bool:
     """True when the approvals that count now satisfy the policy."""
     keys = frozenset(approval.key for approval in counting(context, approvals, lock))
-    return bool(keys) and authority_satisfied(lock, keys)
+    return bool(keys) and satisfied_by(lock, keys)
 
 
 def approvals_so_far(context: EndContext, subject: bytes) -> tuple[Approval, ...]:
@@ -107,7 +102,7 @@ def approve(context: CallContext, subject: bytes, key: bytes, lock: Lock) -> tup
     Raises:
         Refusal: ``not_permitted``: the policy does not name the key, it is not admitted, or it did not sign.
     """
-    if key not in members_of(lock) or context.directory.member(key) is None:
+    if key not in keys_of(lock) or context.directory.member(key) is None:
         raise Refusal(NOT_PERMITTED, "the policy for this does not name the key that approves it")
     context.require_signature(key, "the key that approves")
     standing = counting(context, approvals_so_far(context, subject), lock)

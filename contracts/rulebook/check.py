@@ -2,77 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
-from contracts.expression.attributes import Value
+from contracts.codes import Refusal
 from contracts.interface import EndContext
+from contracts.rulebook.codes import LOOKUPS_EXCEEDED, VALUE_INVALID, VALUE_MISSING
+from contracts.rulebook.evaluation import verdict
+from contracts.rulebook.facts import Facts, Verdict
+from contracts.rulebook.records import ALLOW, HOLD, REFUSE
+from contracts.rulebook.state import load_counters, load_schedule
+
+__all__ = [
+    "ALLOW",
+    "HOLD",
+    "KIND",
+    "LOOKUPS_EXCEEDED",
+    "REFUSE",
+    "VALUE_INVALID",
+    "VALUE_MISSING",
+    "Facts",
+    "Verdict",
+    "check",
+    "dry_run",
+]
 
 KIND: Final = "rules"
-
-ALLOW: Final = "allow"
-REFUSE: Final = "refuse"
-HOLD: Final = "hold"
-"""Outcomes. ``hold``: an officer decides."""
-
-VALUE_MISSING: Final = "rules_value_missing"
-"""Reason of a hold: a list or expression that applies has nothing to look at; what cannot be checked never passes."""
-VALUE_INVALID: Final = "rules_value_invalid"
-"""Reason of a hold: a value that an expression reads is not as declared, or its arithmetic goes beyond 64 bits."""
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What is known of a stage of a flow when the rules are asked.
-
-    A list or expression that applies to the stage and needs what is empty here holds the stage.
-
-    Attributes:
-        stage: from ``contracts.messages.STAGES``.
-        kind: flow kind.
-        flow: id of the flow, 32 bytes.
-        organisation: whose class and lists hold: that of the platform or filer.
-        subject: pseudonym attested at filing, 32 bytes; empty where there is none.
-        drugs: drug codes attested at filing.
-        reviewer: key of the reviewer who asks or, from ``order`` on, whose opinion approved; empty before.
-        pharmacy: whom an order is for; empty before.
-        order: commitment of the order; empty before.
-        parties: keys that take part: actor, filer, platform and others that are known.
-        amount: minor units; 0 where there is none.
-        values: attributes attested at filing, and what else the caller wants expressions to see. The facts above win
-            over values of the same name.
-    """
-
-    stage: str
-    kind: str
-    flow: bytes
-    organisation: str
-    subject: bytes = b""
-    drugs: tuple[str, ...] = ()
-    reviewer: bytes = b""
-    pharmacy: bytes = b""
-    order: bytes = b""
-    parties: tuple[bytes, ...] = ()
-    amount: int = 0
-    values: Mapping[str, Value] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What the rules say.
-
-    Attributes:
-        outcome: ``allow``, ``refuse`` or ``hold``.
-        reason: reason code; empty for ``allow``.
-        rule: name of the list or expression that says so; empty for ``allow``.
-        version: version of the rules that held; 0 before the first.
-    """
-
-    outcome: str
-    reason: str
-    rule: str
-    version: int
+VERSION_NOT_KEPT: Final = "rules_version_not_kept"
 
 
 def check(context: EndContext, facts: Facts) -> Verdict:
@@ -82,9 +37,30 @@ def check(context: EndContext, facts: Facts) -> Verdict:
         context: of any contract of a chain that has a contract ``rules``.
         facts: of the stage.
 
+    Returns:
+        ``allow``, ``refuse`` or ``hold``; ``hold`` with ``rules_value_missing`` and the like where a rule that applies
+        cannot be decided.
+
     Raises:
         Refusal: ``contract_unknown``: the chain has no rules.
     """
     own = context.enter_kind(KIND)
-    del own, facts
-    return Verdict(ALLOW, "", "", 0)
+    return verdict(own, load_schedule(own.state).in_force(context.block.height), facts)
+
+
+def dry_run(context: EndContext, version: int, facts: Facts) -> Verdict:
+    """Asks a version that need not be in force: a draft with what is staged so far, or an earlier one.
+
+    Args:
+        context: as for ``check``.
+        version: a draft or kept version; 0 for no rules.
+        facts: of a stage, a past one too; entries expire by ``facts.time_ms``.
+
+    Raises:
+        Refusal: ``contract_unknown``; ``rules_version_not_kept``: there is no such version, or it is too old.
+    """
+    own = context.enter_kind(KIND)
+    counters = load_counters(own.state)
+    if version and version not in counters.kept and version not in counters.drafts:
+        raise Refusal(VERSION_NOT_KEPT, f"version {version} of the rules is not kept", version=version)
+    return verdict(own, version, facts)

@@ -1,0 +1,36 @@
+"""Reason codes of the rule book's refusals, and of its verdicts."""
+
+from __future__ import annotations
+
+from typing import Final
+
+NAME_INVALID: Final = "rules_name_invalid"
+NAME_UNKNOWN: Final = "rules_name_unknown"
+FIELD_INVALID: Final = "rules_field_invalid"
+TOO_MANY: Final = "rules_too_many"
+EXPRESSION_INVALID: Final = "rules_expression_invalid"
+"""``data``: ``expression`` (its name), ``line``, ``column``."""
+DRAFTS_FULL: Final = "rules_drafts_full"
+DRAFT_UNKNOWN: Final = "rules_draft_unknown"
+STATUS_WRONG: Final = "rules_status_wrong"
+BASE_UNKNOWN: Final = "rules_base_unknown"
+"""The version does not exist, was never approved, or is too old to be kept."""
+BASE_SUPERSEDED: Final = "rules_base_superseded"
+"""Another version than the draft's base is in force, or will be by then: activating it would undo that one silently."""
+HISTORY_FULL: Final = "rules_history_full"
+CHUNK_OUT_OF_ORDER: Final = "rules_chunk_out_of_order"
+"""``data["next"]``: index of the chunk that is expected."""
+ENTRIES_INVALID: Final = "rules_entries_invalid"
+DIGEST_DIFFERS: Final = "rules_digest_differs"
+APPROVALS_LAPSED: Final = "rules_approvals_lapsed"
+"""Those who approved the draft do not satisfy the policy any more."""
+HEIGHT_INVALID: Final = "rules_height_invalid"
+COUNTER_WRONG: Final = "rules_counter_wrong"
+UNCHANGED: Final = "rules_unchanged"
+
+VALUE_MISSING: Final = "rules_value_missing"
+"""Reason of a hold: a list or expression that applies has nothing to look at; what cannot be checked never passes."""
+VALUE_INVALID: Final = "rules_value_invalid"
+"""Reason of a hold: a value that an expression reads is not as declared, or its arithmetic goes beyond 64 bits."""
+LOOKUPS_EXCEEDED: Final = "rules_lookups_exceeded"
+"""Reason of a hold: the facts name so many drugs or items that not all of them can be looked up."""
