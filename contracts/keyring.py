@@ -15,6 +15,8 @@ from typing import Annotated, Final
 from msgspec import Meta
 
 from contracts import decisions, messages
+from contracts.bridge import outbox
+from contracts.bridge.clients import chain_of
 from contracts.codes import METHOD_UNKNOWN, NOT_PERMITTED, Refusal
 from contracts.governance.policies import AUTHORITIES, SUPERVISION_AUTHORITIES, find_policy, keys_of
 from contracts.interface import CallContext, Contract, EndContext, method, view
@@ -185,10 +187,13 @@ class Keyring(Contract):
         if notice.epoch != expected:
             raise Refusal(EPOCH_WRONG, f"the next epoch of this owner is {expected}, not {notice.epoch}")
         _check_key(notice)
+        authority = notice.owner in _local_authorities(context)
+        if authority:
+            outbox.check_evidence(context)
         published = Published(notice, context.transaction.tx_id, context.block.height)
         _store(context, b"c", b"h", published)
         context.emit("key_published", published)
-        if notice.owner in _local_authorities(context):
+        if authority:
             # The key holds here whatever the way to the other chain is like; ``announce`` sends it later.
             context.attempt(lambda: _announce(context, published))
 
@@ -299,12 +304,10 @@ def _check_key(notice: KeyNotice) -> None:
 
 def _client_chain(context: CallContext, role: str) -> bytes:
     """Id of the chain that this one has a client of in that role; empty where there is none."""
-    if not context.directory.address_of("bridge"):
+    try:
+        return chain_of(context, role)
+    except Refusal:
         return b""
-    from contracts.bridge.clients import chain_of  # noqa: PLC0415
-
-    found = context.attempt(lambda: chain_of(context, role))
-    return b"" if isinstance(found, Refusal) else found
 
 
 def _announce(context: CallContext, published: Published) -> bool:
@@ -317,8 +320,6 @@ def _announce(context: CallContext, published: Published) -> bool:
     last = None if data is None else announced_codec.decode(data)
     if last is not None and (last.chain, last.epoch) == (chain, notice.epoch) and last.code in ("", ANSWER_OK):
         return False
-    from contracts.bridge import outbox  # noqa: PLC0415
-
     sequence = outbox.send(
         context, role="business", receiver=KIND, kind=KEY_NOTICE, payload=notice, evidence=(published.tx_id,)
     )

@@ -134,7 +134,9 @@ class NodeCore:
         header = committed.candidate.block.header
         self.fetcher.forget()
         self._block_committed.set()
-        self.membership.time_ms = header.time_ms
+        if self.membership.on_block(committed.candidate.result.change_hashes, header.time_ms):
+            # At once: who was revoked is gone, who was admitted need not wait.
+            self.transport.set_allowed(self.membership.allowed)
         self.gateway.on_committed(committed)
         for listener in self.listeners:
             listener(committed)

@@ -11,6 +11,7 @@ Records:
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 from contracts.admission.calls import RevocationRecord, revocation_record_codec
@@ -52,6 +53,22 @@ def find_revocation(state: StateReader, address: str, key: bytes) -> RevocationR
 
 
 def all_certificates(state: StateReader, address: str) -> list[AdmissionCertificate]:
-    """Every certificate of the admission contract at ``address``; feeds the identity gate of the overlay."""
+    """Every certificate of the admission contract at ``address``."""
     prefix = contract_prefix(address) + CERTIFICATE_PREFIX
     return [certificate_codec.decode(data) for _, data in state.iterate(prefix)]
+
+
+def node_certificates(state: StateReader, address: str) -> Iterator[AdmissionCertificate]:
+    """The certificates of keys that have a node, in byte order of the keys; feeds the identity gate of the overlay."""
+    for _, data in state.iterate(contract_prefix(address) + CERTIFICATE_PREFIX):
+        certificate = certificate_codec.decode(data)
+        if certificate.transport:
+            yield certificate
+
+
+def node_revocations(state: StateReader, address: str) -> Iterator[AdmissionCertificate]:
+    """What keys with a node had when they were revoked, whether admitted anew since or not."""
+    for _, data in state.iterate(contract_prefix(address) + REVOCATION_PREFIX):
+        certificate = revocation_record_codec.decode(data).certificate
+        if certificate is not None and certificate.transport:
+            yield certificate
