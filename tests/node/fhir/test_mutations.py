@@ -15,8 +15,8 @@ DOCUMENT = load_directory(DATA).prescriptions[0].document
 VALUES = st.sampled_from(
     [None, True, False, 0, -1, 1, 255, 2**63, 1e300, 0.1, "", " ", "x", "<b>", "\x00", "\ud800", "Patient/1",
      "urn:uuid:", "2017", "USD", [], {}, [None], [[]], [{}], [None, "x"], ["x"], [0], {"reference": "x"},
-     {"extension": [{"url": "x"}]}, [{"code": "SS", "system": "x"}], {"coding": [{"code": "x"}]}, {"resourceType": "Patient"},
-     [{"resourceType": "Medication", "id": "1"}], [{"resourceType": "Bogus"}]]
+     {"extension": [{"url": "x"}]}, [{"code": "SS", "system": "x"}], {"coding": [{"code": "x"}]},
+     {"resourceType": "Patient"}, [{"resourceType": "Medication", "id": "1"}], [{"resourceType": "Bogus"}]]
 )  # fmt: skip
 
 
