@@ -15,7 +15,7 @@ from node.config import Config, check_config_text, load_config
 from node.config_text import NodeSettings, config_text, pin_genesis
 from node.keyfile import PassphraseSource, environment_passphrase, write_key
 from node.layout import HomeLayout
-from node.node_keys import NODE_KINDS, NodeKeys, read_keys
+from node.node_keys import NODE_KINDS, AuthorityKeys, NodeKeys, read_authority_keys, read_keys
 
 __all__ = ["Home", "NodeKeys", "NodeSettings", "lock_holder", "read_keys"]
 
@@ -36,12 +36,18 @@ class Home:
     """
 
     __slots__ = (
-        "_lock", "config", "data_dir", "genesis", "genesis_bytes", "keys", "layout", "log_dir", "path", "socket",
+        "_lock", "_passphrase", "config", "data_dir", "genesis", "genesis_bytes", "keys", "layout", "log_dir", "path", "socket",
         "wal_dir",
     )  # fmt: skip
 
     def __init__(
-        self, layout: HomeLayout, config: Config, genesis_bytes: bytes, keys: NodeKeys, lock: int | None
+        self,
+        layout: HomeLayout,
+        config: Config,
+        genesis_bytes: bytes,
+        keys: NodeKeys,
+        lock: int | None,
+        passphrase: PassphraseSource = environment_passphrase,
     ) -> None:
         self.layout = layout
         self.path = layout.path
@@ -54,6 +60,7 @@ class Home:
         self.log_dir = layout.log_dir
         self.socket = layout.socket(config.rpc.socket)
         self._lock = lock
+        self._passphrase = passphrase
 
     @classmethod
     def open(
@@ -84,7 +91,7 @@ class Home:
         layout.make_directories()
         held = _take_lock(layout.lock_file) if lock else None
         try:
-            return cls(layout, config, _read_genesis(layout), read_keys(layout, passphrase), held)
+            return cls(layout, config, _read_genesis(layout), read_keys(layout, passphrase), held, passphrase)
         except BaseException:
             if held is not None:
                 os.close(held)
@@ -130,6 +137,10 @@ class Home:
             text += pin_genesis(pinned)
         write_atomic(layout.config_file, text.encode(), replace=True)
         return layout
+
+    def authority_keys(self) -> AuthorityKeys:
+        """What an authority opens documents with. Raises as ``read_authority_keys``."""
+        return read_authority_keys(self.layout, self._passphrase)
 
     @property
     def locked(self) -> bool:

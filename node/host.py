@@ -115,6 +115,13 @@ class ChainHost:
             found.append(("bookkeeping", BookkeepingService(gateway, self.services, key, organisation).run))
         if wanted.settlement.enabled:
             found.append(("settlement", SettlementService(gateway, self.services, key, organisation).run))
+        if wanted.authority.enabled:
+            from node.services.authority import AuthorityService  # noqa: PLC0415 - brings the sealing library
+
+            keys = self.home.authority_keys()
+            authority = AuthorityService(gateway, key, keys.sealing, keys.pseudonym)
+            self.reports["authority"] = authority.document
+            found.append(("authority", authority.run))
         return found
 
 

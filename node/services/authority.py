@@ -16,7 +16,7 @@ import structlog
 
 from contracts.bridge.records import CLIENT_REGISTERED
 from contracts.decisions import Decide, Publish
-from contracts.keyring import Nothing, OwnerQuery, Published
+from contracts.keyring import KeyPage, Nothing, OwnerQuery, Published
 from contracts.messages import AUTHORISED, REFUSED, Decision, KeyNotice, StageRequest
 from contracts.supervision.answers import PageQuery, RecordView, RequestQuery, RequestsPage
 from contracts.supervision.calls import OPENING_EVENT, WAITING, OpeningRequested
@@ -64,6 +64,7 @@ class AuthorityService:
         self._under_way: set[tuple[bytes, str, int]] = set()
         self._wake = asyncio.Event()
         self._announce = asyncio.Event()
+        self._authorities: tuple[bytes, ...] = ()
         self.decided = 0
         self.refused = 0
 
@@ -112,6 +113,8 @@ class AuthorityService:
         while True:
             after = 0
             try:
+                known = await self._gateway.view(KEYRING, "authorities", Nothing(), KeyPage)
+                self._authorities = tuple(published.notice.owner for published in known.keys)
                 while True:
                     page = await self._gateway.view(CONTRACT, WAITING, PageQuery(after, PAGE), RequestsPage)
                     for item in page.requests:
@@ -142,8 +145,6 @@ class AuthorityService:
         return len(self._authorities) < 2 or min(
             self._authorities, key=lambda key: sha256(request.flow + request.stage.encode() + key).digest()
         ) == bytes(self._key.public)
-
-    _authorities: tuple[bytes, ...] = ()
 
     async def _decide(self, source: bytes, request: StageRequest) -> None:
         query = RequestQuery(request.flow, request.stage, request.attempt)
