@@ -36,8 +36,8 @@ class Home:
     """
 
     __slots__ = (
-        "_lock", "_passphrase", "config", "data_dir", "genesis", "genesis_bytes", "keys", "layout", "log_dir", "path", "socket",
-        "wal_dir",
+        "_lock", "_passphrase", "config", "data_dir", "genesis", "genesis_bytes", "keys", "layout", "log_dir", "path",
+        "socket", "wal_dir",
     )  # fmt: skip
 
     def __init__(
