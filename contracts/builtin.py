@@ -15,6 +15,7 @@ from contracts.governance.contract import Governance
 from contracts.interface import BlockInfo, Contract, EndContext
 from contracts.keyring import Keyring
 from contracts.rules import Rules
+from contracts.supervision.contract import Supervision
 from ledger.block import PROTOCOL_VERSION, Header
 from ledger.errors import InvalidGenesis
 from ledger.genesis import Genesis
@@ -25,7 +26,8 @@ from ledger.transaction import Output, outpoint
 from ledger.types import ZERO_HASH, Height
 
 KINDS: Final[dict[str, type[Contract]]] = {
-    contract.kind: contract for contract in (Admission, Governance, Accounts, Assets, Keyring, Bridge, Commission)
+    contract.kind: contract
+    for contract in (Admission, Governance, Accounts, Assets, Keyring, Bridge, Commission, Supervision)
 }
 """Built-in contracts by kind. A chain's genesis says which of them it has, and where."""
 REQUIRED_KINDS: Final = ("admission", "accounts", "assets")
