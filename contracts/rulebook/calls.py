@@ -172,6 +172,10 @@ class DraftChanged(Record, frozen=True):
     by: Key
 
 
+class Nothing(Record, frozen=True):
+    """No arguments."""
+
+
 class NumberArguments(Record, frozen=True):
     """Names a version."""
 

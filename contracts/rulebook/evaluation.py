@@ -129,16 +129,16 @@ def verdict(context: EndContext, version: int, facts: Facts) -> Verdict:
     lookups = _Lookups(context, version, rules, facts.time_ms or context.block.time_ms)
     held: Verdict | None = None
     for rule, decided, reason in _applied(rules, facts, lookups):
-        outcome = rule.effect
+        outcome, code = rule.effect, reason
         try:
             if not decided():
                 continue
         except _Undecided as undecided:
-            outcome, reason = HOLD, undecided.args[0]
+            outcome, code = HOLD, undecided.args[0]
         if outcome == REFUSE:
-            return Verdict(REFUSE, reason, rule.name, version)
+            return Verdict(REFUSE, code, rule.name, version)
         if held is None:
-            held = Verdict(HOLD, reason, rule.name, version)
+            held = Verdict(HOLD, code, rule.name, version)
     return held or Verdict(ALLOW, "", "", version)
 
 
