@@ -35,6 +35,9 @@ MAX_BLOCK_WRITES: Final = 131_072
 MAX_BLOCK_RECEIPT_BYTES: Final = 8 * 1024 * 1024
 MAX_RECEIPT_BYTES: Final = 1024 * 1024
 """Events and results of one receipt: well below what ``ledger.block.receipt_codec`` reads."""
+MAX_SHOWN_RECEIPT_BYTES: Final = 96 * 1024
+"""The same where the bridge has an event in it: the other chain must be shown the whole receipt in one transaction, or
+its packet could never be delivered and would block the lane for everybody."""
 
 _output_codec = Codec(Output, 4_096, "output")
 _decode_output = _output_codec.decode
@@ -61,6 +64,7 @@ class BlockExecution(Directory):
         self._accounts = rules.address_of("accounts")
         self._assets = rules.address_of("assets")
         self._admission = rules.address_of("admission")
+        self._bridge = rules.address_of("bridge")
         self._members: dict[bytes, Member | None] = {}
         self._known_assets: set[str] = set()
         self._receipts: list[bytes] = []
@@ -221,8 +225,8 @@ class BlockExecution(Directory):
                 )
                 results.append(self._call(context, call.method, call.arguments))
                 events.extend(context.events)
-            if _size_bytes(events) + sum([len(result) for result in results]) > MAX_RECEIPT_BYTES:
-                raise Refusal(codes.LIMIT_EXCEEDED, f"events and results exceed {MAX_RECEIPT_BYTES} bytes")
+            if self._is_too_large(events, sum([len(result) for result in results])):
+                raise Refusal(codes.LIMIT_EXCEEDED, "events and results are too large for a receipt")
             receipt = Receipt(transaction.tx_id, OK, tuple(events), tuple(results))
             self._calls_made = True
         self._check_balance(inputs, body.outputs, issued, destroyed)
@@ -254,6 +258,12 @@ class BlockExecution(Directory):
             ) from error
         self._forget_lookups()
         return answer
+
+    def _is_too_large(self, events: list[Event], results_bytes: int = 0) -> bool:
+        size_bytes = _size_bytes(events) + results_bytes
+        if size_bytes <= MAX_SHOWN_RECEIPT_BYTES:
+            return False
+        return size_bytes > MAX_RECEIPT_BYTES or any(event.contract == self._bridge for event in events)
 
     def _check_balance(
         self,
@@ -405,7 +415,7 @@ class BlockExecution(Directory):
                 log.exception("contract_failed", contract=address, method="end_block")
                 self.overlay.undo(mark)
                 continue
-            if _size_bytes(events) + _size_bytes(context.events) > MAX_RECEIPT_BYTES:
+            if self._is_too_large([*events, *context.events]):
                 log.error("contract_failed", contract=address, method="end_block", why="it emits too much")
                 self.overlay.undo(mark)
                 continue
