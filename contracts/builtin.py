@@ -14,6 +14,8 @@ from contracts.executor import BlockExecution
 from contracts.governance.contract import Governance
 from contracts.interface import BlockInfo, Contract, EndContext
 from contracts.keyring import Keyring
+from contracts.registry.contract import Registry
+from contracts.rulebook.contract import RuleBook
 from contracts.rules import Rules
 from contracts.supervision.contract import Supervision
 from ledger.block import PROTOCOL_VERSION, Header
@@ -27,7 +29,18 @@ from ledger.types import ZERO_HASH, Height
 
 KINDS: Final[dict[str, type[Contract]]] = {
     contract.kind: contract
-    for contract in (Admission, Governance, Accounts, Assets, Keyring, Bridge, Commission, Supervision)
+    for contract in (
+        Admission,
+        Governance,
+        Accounts,
+        Assets,
+        Keyring,
+        Bridge,
+        Commission,
+        Registry,
+        RuleBook,
+        Supervision,
+    )
 }
 """Built-in contracts by kind. A chain's genesis says which of them it has, and where."""
 REQUIRED_KINDS: Final = ("admission", "accounts", "assets")
