@@ -241,6 +241,17 @@ def test_file_is_refused_when_it_unpacks_without_end(tmp_path, monkeypatch):
     assert where(refused(tmp_path)) == [("file_unreadable", "Patient.1.ndjson.gz", 0, "")]
 
 
+@pytest.mark.parametrize("ending", [b"", b"\n", b"\r\n"])
+def test_line_is_too_long_when_it_has_one_byte_more_than_a_mebibyte(tmp_path, ending):
+    path = tmp_path / "Claim.ndjson"
+    path.write_bytes(b"x" * 1_048_576 + b"\nshort\n" + b"x" * 1_048_577 + ending)
+    assert [(number, line and len(line)) for number, line in lines.read_lines(path)] == [
+        (1, 1_048_576),
+        (2, 5),
+        (3, None),
+    ]
+
+
 @pytest.mark.parametrize("content", [None, "file"])
 def test_directory_is_refused_when_it_is_none_or_empty(tmp_path, content):
     path = tmp_path / "where"
