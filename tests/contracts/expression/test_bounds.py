@@ -124,6 +124,15 @@ def test_time_is_bounded_when_a_source_does_its_worst(source):
     assert evaluating < 0.2, f"{evaluating * 1e3:.1f} ms"
 
 
+def test_membership_stays_flat_when_256_items_are_looked_for_among_256():
+    others = tuple([text[:-1] + "y" for text in FULL])
+    in_attribute = compile_expression("drugs.exists(d," + "d in codes||" * 60 + "false)", SCHEMA)
+    in_literal = compile_expression("drugs.exists(d," + "d in['yy']||" * 60 + "false)", SCHEMA)
+    values = {"drugs": FULL, "codes": others}
+    asked = best(lambda: in_attribute.evaluate(values, lambda *_: False))
+    assert asked < 10 * best(lambda: in_literal.evaluate(values, lambda *_: False))
+
+
 def best(action):
     taken = []
     for _ in range(3):

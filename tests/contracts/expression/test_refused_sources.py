@@ -142,6 +142,7 @@ TYPES = [
     ("drugs.all(d, d > 1)", 1, 16, "not string and int"),
     ("drugs.all(d, 'x' in d)", 1, 21, "d is a string"),
     ("drugs.all(drugs, 'x' in drugs)", 1, 25, "drugs is a string"),
+    ("drugs.all(blocked, 'x' in blocked)", 1, 27, "blocked is a string"),
     ("[1, 2].exists(n, n == 'a')", 1, 20, "not int and string"),
 ]
 NAMES = [
