@@ -11,6 +11,7 @@ from contracts.block_result import ExecutionResult
 from contracts.bridge.contract import Bridge
 from contracts.commission.contract import Commission
 from contracts.executor import BlockExecution
+from contracts.flow.contract import Flow
 from contracts.governance.contract import Governance
 from contracts.interface import BlockInfo, Contract, EndContext
 from contracts.keyring import Keyring
@@ -37,6 +38,7 @@ KINDS: Final[dict[str, type[Contract]]] = {
         Keyring,
         Bridge,
         Commission,
+        Flow,
         Registry,
         RuleBook,
         Supervision,

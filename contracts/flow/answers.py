@@ -69,7 +69,7 @@ class FlowsQuery(Record, frozen=True):
         stage: of flows that are open, whose next stage this is; empty: all flows.
         party: key of a filer, platform, patient, reviewer, pharmacy or payer; empty: all.
         newest: newest first, else oldest first.
-        after: number of the last flow of the page before (``FlowView.number``), exclusive; 0: the first page.
+        after: ``FlowsPage.next`` of the page before; 0: the first page.
         limit: flows on the page. A page may be shorter and yet not the last one: see ``FlowsPage.next``.
     """
 
@@ -82,7 +82,13 @@ class FlowsQuery(Record, frozen=True):
 
 
 class PoolQuery(Record, frozen=True):
-    """A page of documents that wait for review, oldest first, of a kind or (empty) of all; ``after``: a ``number``."""
+    """A page of documents that wait for review, in order of filing.
+
+    Attributes:
+        kind: flow kind; empty: all.
+        after: ``PoolPage.next`` of the page before; 0: the first page.
+        limit: documents on the page.
+    """
 
     kind: WordOrNothing
     after: Version
@@ -227,7 +233,7 @@ class FlowView(Record, frozen=True):
 
 
 class FlowsPage(Record, frozen=True):
-    """Flows, and the number to ask for the next page with; ``next`` is 0 after the last one."""
+    """Flows, and what to ask for the next page with: 0 after the last one. A page may be empty and yet have a next."""
 
     flows: tuple[FlowView, ...]
     next: Version

@@ -45,9 +45,9 @@ class File(Record, frozen=True):
         platform: who gets the document and releases it to a reviewer. Empty only where the kind has no ``review``.
         patient: the only key that may order and pay. Empty only where the kind has no ``order``.
         commitment: salted commitment to the document.
-        envelope: the document, sealed by the sender to every current authority key and nobody else; stage ``file``.
-        document: the (masked) document, sealed by the sender to the platform's current key; stage ``file_copy``, the
-            same commitment. None only where the kind has no ``review``.
+        envelope: the document, sealed by the sender to every current authority key; stage ``file``.
+        document: the (masked) document, sealed by the sender to exactly the platform's current key; stage
+            ``file_copy``, the same commitment. None exactly where ``platform`` is empty.
         subject: fingerprint of what the flow stands for, where the chain may know it (a settlement request's hash);
             empty for documents about a person.
         asset: of ``amount``, and of the later payment; empty: no amount, and the pharmacy names the asset.
@@ -95,7 +95,7 @@ class Opinion(Record, frozen=True):
         flow: id.
         approve: a confirmed opinion that does not approve ends the flow.
         commitment: salted commitment to the opinion.
-        envelope: the opinion, sealed by the sender to every current authority key and nobody else; stage ``opinion``.
+        envelope: the opinion, sealed by the sender to every current authority key; stage ``opinion``.
             None only where the kind's ``opinion`` needs no decision.
         copy: the opinion, sealed by the sender to exactly the platform's current key; stage ``opinion_copy``.
     """
@@ -174,7 +174,7 @@ class Settle(Record, frozen=True):
     Attributes:
         flow: id.
         commitment: salted commitment to the settlement record.
-        envelope: the record, sealed by the sender to every current authority key and nobody else; stage ``settle``.
+        envelope: the record, sealed by the sender to every current authority key; stage ``settle``.
             None only where the kind's ``settle`` needs no report.
         copy: the record, sealed by the sender to exactly the current keys of platform, pharmacy and payer (as far as
             the flow has them); stage ``settle_copy``.

@@ -44,7 +44,7 @@ GRANT_MISSING: Final = "flow_grant_missing"
 GRANT_HOLDER: Final = "flow_grant_holder"
 GRANT_WINDOW: Final = "flow_grant_window"
 GRANT_USED: Final = "flow_grant_used"
-TOKEN_WRONG: Final = "flow_token_wrong"
+TOKEN_WRONG: Final = "flow_token_wrong"  # noqa: S105  (a reason code)
 NOT_RELEASED: Final = "flow_not_released"
 
 # Packets of the supervision chain.
