@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from node.cli import devnet_supervised
 from node.cli.exit_codes import UNAVAILABLE
 from node.cli.options import new_passphrase, seal_option
 from node.cli.output import Report, reporting
@@ -34,6 +35,7 @@ def command() -> None:
 
     \b
     tidegate devnet init --validators 4    make homes, keys, certificates and genesis in ./devnet
+    tidegate devnet init --supervised      two chains, fusion nodes, the regulator and parties
     tidegate devnet up                     start the nodes in the background
     tidegate devnet status
     tidegate devnet down
@@ -47,6 +49,14 @@ def command() -> None:
 @click.option("--organisation", "organisations", multiple=True, help="Name of a node's organisation; repeatable.")
 @click.option("--topology", type=click.Choice(["mesh", "line"]), default="mesh", show_default=True, help="Who dials.")
 @click.option("--name", default="business", show_default=True, help="Name of the chain.")
+@click.option("--supervised", is_flag=True, help="A business chain, a supervision chain, and fusion nodes.")
+@click.option(
+    "--supervision-validators",
+    type=click.IntRange(1, 128),
+    default=4,
+    show_default=True,
+    help="With --supervised: nodes that decide on the supervision chain.",
+)
 @seal_option
 @reporting
 def init(
@@ -58,9 +68,22 @@ def init(
     organisations: tuple[str, ...],
     topology: Any,
     name: str,
+    supervised: bool,
+    supervision_validators: int,
     seal: bool,
 ) -> None:
     """Make a network: an admission authority, a currency issuer, and one home for each organisation."""
+    if supervised:
+        if observers or organisations or topology != "mesh" or name != "business":
+            raise click.UsageError("--supervised makes its own cast: it goes with --validators and --seal only")
+        devnet_supervised.init(
+            report,
+            home,
+            validators=validators,
+            supervision_validators=supervision_validators,
+            passphrase=new_passphrase(seal=seal),
+        )
+        return
     from node.network import NetworkPlan, create_network  # noqa: PLC0415 - brings pydantic, which status does without
 
     network = create_network(
@@ -96,6 +119,10 @@ def init(
 @reporting
 async def up(report: Report, home: Path, nodes: tuple[str, ...], timeout: float) -> None:
     """Start the nodes in the background and wait until they answer. When one fails, none is left running."""
+    if devnet_supervised.is_supervised(home):
+        _whole(nodes)
+        await devnet_supervised.up(report, home, timeout)
+        return
     from node.devnet import Devnet  # noqa: PLC0415 - brings aiohttp, which help does without
 
     async with Devnet(home, detach=True) as devnet:
@@ -119,6 +146,10 @@ async def up(report: Report, home: Path, nodes: tuple[str, ...], timeout: float)
 @reporting
 async def status(report: Report, context: click.Context, home: Path) -> None:
     """Show how every node is. The exit code is 4 when one does not answer."""
+    if devnet_supervised.is_supervised(home):
+        if not await devnet_supervised.status(report, home):
+            context.exit(UNAVAILABLE)
+        return
     from node.devnet import Devnet  # noqa: PLC0415
 
     states = await Devnet(home, detach=True).status()
@@ -134,6 +165,10 @@ async def status(report: Report, context: click.Context, home: Path) -> None:
 @reporting
 async def down(report: Report, home: Path, nodes: tuple[str, ...]) -> None:
     """Stop the nodes; one that has not stopped after 10 seconds is killed."""
+    if devnet_supervised.is_supervised(home):
+        _whole(nodes)
+        await devnet_supervised.down(report, home)
+        return
     from node.devnet import Devnet  # noqa: PLC0415
 
     devnet = Devnet(home, detach=True)
@@ -143,6 +178,11 @@ async def down(report: Report, home: Path, nodes: tuple[str, ...]) -> None:
         await devnet.stop(running)
     report.success(f"stopped {', '.join(running)}" if running else "no node was running")
     report.document({"stopped": running})
+
+
+def _whole(nodes: tuple[str, ...]) -> None:
+    if nodes:
+        raise click.UsageError("--node is for a network of one chain: name DIR/business or DIR/supervision as --home")
 
 
 def _role(node: NetworkNode) -> str:
