@@ -87,9 +87,11 @@ class Inbox:
             receipts: of its block.
             renewed: True when the header alone is something new.
 
+        A packet without its cargo is left, for a delivery that has it: not all that one receipt says fits into one.
+
         Refuses with ``bridge_receipt_unproved``, ``bridge_gap``, ``bridge_evidence_wrong``, ``bridge_superfluous``;
-        and when nothing is new: with ``bridge_attachment_missing`` or ``bridge_evidence_missing`` when that is why,
-        else with ``bridge_nothing_new``.
+        when it takes nothing, with ``bridge_attachment_missing`` or ``bridge_evidence_missing`` if that is why; and
+        with ``bridge_nothing_new`` when the header is not new either.
         """
         for proof in receipts:
             receipt = _proved(header, proof)
@@ -100,8 +102,11 @@ class Inbox:
                     self._packet(header, receipt, item, item.item)
                 else:
                     self._answer(item.item)
-        if not (renewed or self._taken or self._refused or self._answered):
-            raise self._lacking or Refusal(NOTHING_NEW, "everything that this delivery proves is known already")
+        if not (self._taken or self._refused or self._answered):
+            if self._lacking is not None:
+                raise self._lacking
+            if not renewed:
+                raise Refusal(NOTHING_NEW, "everything that this delivery proves is known already")
         self._cargo.refuse_superfluous()
         store_incoming(self._state, self._role, self._lane)
         return Delivered(self._taken, self._refused, self._answered, self._skipped, self._left, frozen=False)

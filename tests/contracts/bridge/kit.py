@@ -86,6 +86,8 @@ class Chain:
         validators: their keys.
 
     Attributes:
+        validators: a test may set other ones: they decide from the block after the next one on.
+        deciders: by height, the validators that decide it; of the next one too.
         headers, certificates, receipts: by height; receipts as canonical bytes, the end of the block's last.
         transactions: wire bytes by id.
         ended: events of the last block's end.
@@ -154,6 +156,7 @@ class Chain:
         self.chain_id = self.rules.chain_id
         self.state = DictState()
         self.time_ms = start_ms
+        self.deciders = [list(self.validators)]
         self.headers: list[Header] = []
         self.certificates: list[CommitCertificate] = []
         self.receipts: list[list[bytes]] = []
@@ -237,7 +240,8 @@ class Chain:
         prefix = contract_prefix(BRIDGE) + b"a"
         self._attachments |= {sha256(v).digest(): v for k, v in writes.items() if v and k.startswith(prefix)}
         self.headers.append(header)
-        self.certificates.append(certify(header, self.validators))
+        self.certificates.append(certify(header, self.deciders[-1]))
+        self.deciders.append(list(self.validators))
         self.receipts.append(receipts)
         self._history.append(block_id(header))
 
@@ -327,7 +331,7 @@ def registration(other: Chain, role: str, **changes) -> RegisterClient:
         "name": other.name,
         "bridge": BRIDGE,
         "header": encode(other.tip),
-        "validators": tuple(sorted(bytes(key.public) for key in other.validators)),
+        "validators": tuple(sorted(bytes(key.public) for key in other.deciders[-1])),
         "max_staleness_ms": 30_000,
     }
     return RegisterClient(**(fields | changes))
@@ -354,7 +358,7 @@ def proof_of(source: Chain, destination: Chain, height: int) -> HeaderProof:
     latest = destination.view(BRIDGE, "client", RoleQuery(role_of(destination, source))).state.latest.height
     header = source.headers[height]
     if height > latest:
-        keys = tuple(sorted(bytes(key.public) for key in source.validators))
+        keys = tuple(sorted(bytes(key.public) for key in source.deciders[height]))
         return HeaderProof(header, source.certificates[height], keys, 0, None)
     if height == latest:
         return HeaderProof(header, None, (), 0, None)
@@ -368,12 +372,11 @@ def items(source: Chain, destination: Chain, height: int) -> list[Carried]:
 
 def relays(source: Chain, destination: Chain, height: int, chosen: Sequence[Carried] | None = None) -> list[Delivery]:
     """Deliveries with what a block of ``source`` has for ``destination``, or with the items chosen of it."""
-    role = role_of(source, destination)
     return build_deliveries(
         proof_of(source, destination, height),
         source.receipts[height],
         items(source, destination, height) if chosen is None else chosen,
-        attachment=lambda packet, ref: source.attachment(packet, ref, role),
+        attachment=lambda packet, ref: source.attachment(packet, ref, role_of(source, destination)),
         transaction=lambda tx_id: source.transactions[tx_id],
     )
 
