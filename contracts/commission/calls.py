@@ -22,6 +22,7 @@ from contracts.commission.records import (
     Word,
 )
 from ledger.encoding import Record
+from ledger.envelope import Envelope
 
 # --- arguments of methods -------------------------------------------------------------------------------------------
 
@@ -71,12 +72,33 @@ class RequestSettlement(Record, frozen=True):
     party: Word
 
 
+class SettlementReport(Record, frozen=True):
+    """The record of a settlement at or below the regulator's limit, sealed to the authorities (PROTOCOL.md 2).
+
+    Attributes:
+        commitment: salted commitment to the record.
+        envelope: the record, sealed by the transaction's sender to every current authority key; context: the flow with
+            id ``contracts.flow.calls.flow_id(chain, insurer, commitment)``, stage ``settle``.
+    """
+
+    commitment: Hash
+    envelope: Envelope
+
+
 class Settle(Record, frozen=True):
-    """Arguments of ``settle``: the request's number within the agreement, and its batch hash."""
+    """Arguments of ``settle``.
+
+    Attributes:
+        agreement: id.
+        request: its number within the agreement.
+        batch_hash: of the request.
+        report: where the regulator set a limit and the settlement is not above it; else None.
+    """
 
     agreement: AgreementId
     request: Count
     batch_hash: Hash
+    report: SettlementReport | None = None
 
 
 # --- results of methods ---------------------------------------------------------------------------------------------

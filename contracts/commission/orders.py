@@ -12,7 +12,16 @@ from dataclasses import dataclass
 from contracts.commission import codes
 from contracts.commission.amounts import agreement_hash
 from contracts.commission.answers import STATUS_CANCELLED, STATUS_PENDING, BookingView, SettlementPlan
-from contracts.commission.calls import Book, Cancel, Correct, Propose, RequestSettlement, Settle, Sign
+from contracts.commission.calls import (
+    Book,
+    Cancel,
+    Correct,
+    Propose,
+    RequestSettlement,
+    Settle,
+    SettlementReport,
+    Sign,
+)
 from contracts.commission.records import CORRECT, PLATFORM, PURCHASE, Agreement, Sale
 from contracts.commission.state import account_lock, clawback_asset
 from contracts.commission.terms import check_agreement, check_sale, terms_of
@@ -160,6 +169,7 @@ def settlement_body(
     currency: Sequence[tuple[bytes, Output]],
     *,
     change: str | None = None,
+    report: SettlementReport | None = None,
 ) -> Body:
     """Settles what ``plan`` says; signed by the insurer, and by whoever else owns the currency (as cosigners).
 
@@ -169,6 +179,7 @@ def settlement_body(
         plan: answer of the view ``settlement_plan``; check its hash and sum before.
         currency: (outpoint, output) to pay with, as from ``choose_currency``; not used where nothing is paid.
         change: lock of the change; the insurer's cash lock when None.
+        report: what the regulator is told, where it set a limit that the settlement is not above.
 
     Raises:
         InvalidInput: ``commission_currency_short``.
@@ -183,7 +194,7 @@ def settlement_body(
     inputs = [item.outpoint for item in plan.request.items]
     inputs += [item.outpoint for item in plan.clawbacks]
     inputs += [outpoint for outpoint, _ in paying]
-    arguments = Settle(plan.request.agreement, plan.request.request, plan.request.batch_hash)
+    arguments = Settle(plan.request.agreement, plan.request.request, plan.request.batch_hash, report)
     return frame.body("settle", arguments, inputs, outputs, party=agreement.insurer.key)
 
 

@@ -19,7 +19,7 @@ from contracts.commission import codes
 from contracts.commission.agreements import require_party
 from contracts.commission.answers import ClawbackItem, SettlementPlan
 from contracts.commission.bookings import agreement_in_force, require_only_call, require_output
-from contracts.commission.calls import AccountTotal, Settle, Settled, SettlementRequest
+from contracts.commission.calls import AccountTotal, Settle, Settled, SettlementReport, SettlementRequest
 from contracts.commission.records import INSURER, Agreement, RecordOutput
 from contracts.commission.state import (
     Clawback,
@@ -40,9 +40,11 @@ from contracts.commission.state import (
     store_tally,
     waiting_key,
 )
+from contracts.flow.commission_gate import gate, report
 from contracts.interface import CallContext, StateSpace
 from ledger.encoding import encode
 from ledger.transaction import Output
+from ledger.types import ZERO_HASH
 
 MAX_NETTED: Final = 1_000
 """Clawbacks that one settlement nets; beside 1,000 pending records, 48 of a transaction's inputs are left."""
@@ -117,6 +119,7 @@ def settle(context: CallContext, arguments: Settle) -> Settled:
     plan = plan_settlement(state, context.address, agreement, request=request, request_state=request_state, tally=tally)
     _check_inputs(context, plan)
     _check_outputs(context, agreement, plan)
+    _supervise(context, agreement, plan, arguments.report)
     _move_claims(context, agreement, plan)
     _store_settlement(context, agreement, plan)
     _net(context, plan, request_state, tally)
@@ -183,6 +186,28 @@ def _check_outputs(context: CallContext, agreement: Agreement, plan: SettlementP
         raise Refusal(
             codes.PAYMENT_WRONG, f"output {index} must pay the platform: {plan.paid} {currency} under {payment.lock}"
         )
+
+
+def _supervise(
+    context: CallContext, agreement: Agreement, plan: SettlementPlan, record: SettlementReport | None
+) -> None:
+    """Above the regulator's limit a decision is used, in this transaction; below it the settlement is reported."""
+    subject, insurer = plan.request.batch_hash, agreement.insurer.key
+    asset, amount = agreement.currency, plan.paid
+    due = plan.paid > 0 and gate(context, subject=subject, asset=asset, amount=amount, insurer=insurer)
+    if due:
+        report(
+            context,
+            subject=subject,
+            asset=asset,
+            amount=amount,
+            insurer=insurer,
+            platform=agreement.platform.key,
+            commitment=record.commitment if record else ZERO_HASH,
+            envelope=record.envelope if record else None,
+        )
+    elif record is not None:
+        raise Refusal(codes.REPORT_UNASKED, "nothing is to be reported of this settlement; leave the report out")
 
 
 def _move_claims(context: CallContext, agreement: Agreement, plan: SettlementPlan) -> None:

@@ -51,8 +51,11 @@ def attest(request: StageRequest, document: SealedDocument, pseudonym_key: bytes
     if request.stage == FILE and request.kind == PRESCRIPTION:
         return _prescription(document, pseudonym_key)
     content = _read_object(document)
+    # What stands for something on chain (a settlement request) names that; every other later document names its flow.
+    if request.subject and content.get("request") != request.subject.hex():
+        raise InvalidInput("the document names another settlement request", code=DOCUMENT_WRONG)
     if request.stage != FILE:
-        if content.get("flow") != request.flow.hex():
+        if not request.subject and content.get("flow") != request.flow.hex():
             raise InvalidInput("the document names another flow", code=DOCUMENT_WRONG)
         return Attestation(b"", ())
     subject = content.get("subject_id", "")

@@ -17,6 +17,7 @@ from contracts.commission.answers import RequestSummary, SettlementPlan
 from contracts.commission.calls import SettlementRequest
 from contracts.commission.orders import choose_currency, settlement_body
 from contracts.commission.records import Agreement
+from contracts.flow.calls import AUTHORISED, LIMIT_SET, REFUSED
 from ledger.errors import Fatal, InvalidInput, Overloaded, TidegateError
 from ledger.keys import SigningKey
 from ledger.transaction import Output, build
@@ -33,10 +34,13 @@ from node.services.messages import (
     delivery_answer_codec,
     delivery_codec,
 )
+from node.services.supervised import FLOW, SupervisedSettlement
 from node.services.verification import BatchInvalid, verify_batch, verify_plan
 
 log = structlog.get_logger(__name__)
 
+DECIDED_EVENTS: Final = frozenset({AUTHORISED, REFUSED, LIMIT_SET})
+"""Of contract ``flow``: what a settlement that waits for the regulator waits for."""
 FIRST_RETRY_S: Final = 0.5
 MAX_RETRY_S: Final = 10.0
 MAX_ATTEMPTS: Final = 4
@@ -88,6 +92,7 @@ class SettlementService:
         self._key = key
         self._organisation = organisation
         self._books = CommissionBooks(gateway, contract)
+        self._supervised = SupervisedSettlement(gateway, key)
         self._wake = asyncio.Event()
         self._sent: dict[tuple[str, int], tuple[bytes, tuple[bytes, ...]]] = {}
 
@@ -105,7 +110,11 @@ class SettlementService:
 
     def _note(self, block: BlockEvents) -> None:
         contract = self._books.contract
-        if any(event.contract == contract and event.name in SETTLEMENT_EVENTS for _, event in block.events):
+        if any(
+            (event.contract == contract and event.name in SETTLEMENT_EVENTS)
+            or (event.contract == FLOW and event.name in DECIDED_EVENTS)
+            for _, event in block.events
+        ):
             self._wake.set()
 
     async def _serve_delivery(self, organisation: str, payload: bytes) -> bytes:
@@ -216,9 +225,10 @@ class SettlementService:
         plan = await self._books.plan(*name)
         info = await self._gateway.info()
         await verify_plan(self._books, info.chain_id, agreement, plan)
+        report = await self._supervised.prepare(agreement, plan)
         currency = await self._currency(agreement, plan, name)
         frame = await new_frame(self._books, self._key.public, lifetime_blocks=SHORT_LIFETIME_BLOCKS)
-        transaction = build(settlement_body(frame, agreement, plan, currency), (self._key,))
+        transaction = build(settlement_body(frame, agreement, plan, currency, report=report), (self._key,))
         self._sent[name] = (transaction.tx_id, tuple(outpoint for outpoint, _ in currency))
         outcome = await self._gateway.submit_and_wait(transaction, OUTCOME_TIMEOUT_S)
         return outcome.status, outcome.code

@@ -264,7 +264,9 @@ class FakeGateway:
         chain = self.chain
         block = BlockInfo(chain.rules.chain_id, Height(chain.height), chain.time_ms)
         execution = BlockExecution(chain.rules, chain.state, block)
-        found = chain.rules.contracts[contract]
+        found = chain.rules.contracts.get(contract)
+        if found is None:
+            raise NotFound(f"there is no contract {contract!r}")
         answer = found.views[name].run(found, EndContext(block, contract, execution.overlay, execution), arguments)
         assert isinstance(answer, result)
         return answer
