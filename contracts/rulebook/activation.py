@@ -6,6 +6,7 @@ decided by that version's lineage when they are looked up (rulebook/lineage.py).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
@@ -47,8 +48,7 @@ def activate(context: CallContext, arguments: Activate) -> Step:
         raise Refusal(codes.HEIGHT_INVALID, f"it can be in force from block {now + 1} on", height=now)
     schedule = load_schedule(context.state)
     steps = _reached(schedule, now)
-    if len(steps) > MAX_AHEAD:
-        raise Refusal(codes.TOO_MANY, f"at most {MAX_AHEAD} steps are to come", what="steps")
+    _check_room(steps, now)
     if steps and step.height <= steps[-1].height:
         raise Refusal(codes.HEIGHT_INVALID, f"another step is made at {steps[-1].height}", height=steps[-1].height)
     last = steps[-1].version if steps else 0
@@ -78,8 +78,7 @@ def rollback(context: CallContext, arguments: Rollback) -> Approved:
     cancelled = [later for later in schedule.steps if later.height >= step.height]
     if not cancelled and (before[-1].version if before else 0) == step.version:
         raise Refusal(codes.UNCHANGED, f"version {step.version} will be in force then anyway")
-    if len(before) > MAX_AHEAD:
-        raise Refusal(codes.TOO_MANY, f"at most {MAX_AHEAD} steps are to come", what="steps")
+    _check_room(before, now)
     subject = digest(b"tidegate/rules-rollback", context.block.chain_id, encode(arguments))
     lock = policy(context, OFFICERS)
     approvals = approve_by_signers(context, subject, lock)
@@ -100,6 +99,11 @@ def _reached(schedule: Schedule, height: int) -> tuple[Step, ...]:
     """The step in force at ``height`` and those to come."""
     past = [step for step in schedule.steps if step.height <= height]
     return (*past[-1:], *[step for step in schedule.steps if step.height > height])
+
+
+def _check_room(steps: Iterable[Step], height: int) -> None:
+    if sum(step.height > height for step in steps) >= MAX_AHEAD:
+        raise Refusal(codes.TOO_MANY, f"at most {MAX_AHEAD} steps are to come", what="steps")
 
 
 def _make(

@@ -163,4 +163,3 @@ class Book(Bench):
 
     def try_out(self, version: int, asked: Facts | None = None) -> Verdict:
         return dry_run(self.context(), version, asked or facts())
-
