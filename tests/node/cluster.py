@@ -70,9 +70,11 @@ class Member:
         self.signer_log_exists = False
 
 
-def make_genesis(members: Iterable[Member], validators: Iterable[Member], **parameters: int) -> Genesis:
+def make_genesis(
+    members: Iterable[Member], validators: Iterable[Member], authority: SigningKey | None = None, **parameters: int
+) -> Genesis:
     """A genesis for ``members`` with a currency of which each has ``SUPPLY`` in ten outputs."""
-    authority = SigningKey.generate()
+    authority = authority or SigningKey.generate()
     lock = f"key({key_text(authority.public)})"
     salt = secrets.token_hex(16)
     chain_id = chain_id_of("test", 1_700_000_000_000, salt, lock)
@@ -131,7 +133,8 @@ class Cluster:
         **parameters: int,
     ) -> None:
         self.members = [Member(index) for index in range(count)]
-        self.genesis = make_genesis(self.members, self.members[: validators or count], **parameters)
+        self.authority = SigningKey.generate()
+        self.genesis = make_genesis(self.members, self.members[: validators or count], self.authority, **parameters)
         everybody = [(a, b) for a in range(count) for b in range(a + 1, count)]
         self.links = list(links) if links is not None else everybody
         self.network = MemoryNetwork()

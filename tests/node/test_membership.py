@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-import pytest
+from collections.abc import Iterator
 
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from contracts.admission import certificate_codec
+from contracts.admission.calls import RevocationRecord
 from contracts.rules import Rules
-from ledger.admission import AdmissionCertificate
+from ledger.admission import AdmissionCertificate, Revocation
 from ledger.encoding import encode
 from ledger.keys import SigningKey
 from ledger.state import StoredState, contract_prefix
@@ -36,6 +42,21 @@ class Register:
         raw = b"" if transport is None else transport.public_key
         record = AdmissionCertificate(bytes(32), self.serial, key.public, raw, organisation, ("observer",), first, last)
         self.store.write({Kind.STATE + contract_prefix("admission") + b"k" + key.public: encode(record)})
+
+    def revoke(self, key: SigningKey) -> None:
+        """Moves the key's certificate among the revoked ones."""
+        prefix = Kind.STATE + contract_prefix("admission")
+        data = self.store.get(prefix + b"k" + key.public)
+        certificate = None if data is None else certificate_codec.decode(data)
+        record = RevocationRecord(Revocation(bytes(32), key.public, self.serial + 1, "x"), 1, certificate)
+        self.store.write({prefix + b"r" + key.public: encode(record), prefix + b"k" + key.public: None})
+
+    def on_block(self, *keys: SigningKey, time_ms: int = NOW) -> bool:
+        """A block that has touched these keys' records, and much else."""
+        prefix = contract_prefix("admission")
+        changed = {prefix + kind + key.public for kind in (b"k", b"r") for key in keys}
+        changed |= {prefix + b"s" + bytes(8), b"u" + bytes(36), contract_prefix("accounts") + b"k", b"zz"}
+        return self.membership.on_block([(key, bytes(32)) for key in sorted(changed)], time_ms)
 
     def refresh(self, time_ms: int = NOW) -> Membership:
         self.membership.refresh(StoredState(self.store), time_ms)
@@ -123,3 +144,124 @@ def test_nobody_is_let_in_when_the_chain_has_no_admission_contract() -> None:
     membership = Membership(Rules(Hash32(bytes(32)), {}, 1), ValidatorSet([VALIDATOR.public]))
     membership.refresh(StoredState(MemoryStore()), NOW)
     assert not membership.allowed(transport(1).peer_id)
+
+
+# --- block by block ---------------------------------------------------------------------------------------------------
+
+
+def test_block_brings_a_node_in_when_it_admits_it(register: Register) -> None:
+    register.refresh()
+    register.admit(key(1), transport(1), "a")
+    assert not register.membership.allowed(transport(1).peer_id)
+    assert register.on_block(key(1))
+    assert register.membership.allowed(transport(1).peer_id)
+    assert register.membership.peers_of_organisation("a") == [transport(1).peer_id]
+
+
+def test_block_changes_nothing_when_it_touches_no_node(register: Register) -> None:
+    register.admit(key(1), transport(1), "a")
+    register.refresh()
+    register.admit(key(2), None, "patients")
+    assert not register.on_block(key(2), time_ms=NOW + 1)
+    assert not register.on_block()
+    assert not register.on_block(key(1))
+    assert register.membership.organisation_of(key(2).public) == "patients"
+
+
+def test_block_puts_a_node_out_when_it_revokes_it(register: Register) -> None:
+    register.admit(key(1), transport(1), "a")
+    register.refresh()
+    register.revoke(key(1))
+    assert register.on_block(key(1))
+    assert not register.membership.allowed(transport(1).peer_id)
+    register.admit(key(1), transport(1), "a")
+    assert register.on_block(key(1))
+    assert register.membership.allowed(transport(1).peer_id)
+
+
+@pytest.mark.parametrize("anew", [False, True])
+def test_bootstrap_peer_is_out_when_it_was_revoked(anew: bool) -> None:
+    register = Register(transport(1).peer_id)
+    register.admit(key(1), transport(1), "a", 0, NOW - 1)
+    assert register.refresh().allowed(transport(1).peer_id)
+    register.revoke(key(1))
+    assert register.on_block(key(1))
+    membership = register.refresh() if anew else register.membership
+    assert not membership.allowed(transport(1).peer_id)
+    register.admit(key(2), transport(1), "a")
+    register.on_block(key(2))
+    assert membership.allowed(transport(1).peer_id)
+
+
+@pytest.mark.parametrize("anew", [False, True])
+def test_validator_stays_in_when_it_was_revoked(register: Register, anew: bool) -> None:
+    register.admit(VALIDATOR, transport(1), "a")
+    register.refresh()
+    register.revoke(VALIDATOR)
+    register.on_block(VALIDATOR)
+    membership = register.refresh() if anew else register.membership
+    assert membership.allowed(transport(1).peer_id)
+    assert membership.peer_of(VALIDATOR.public) == transport(1).peer_id
+
+
+def test_node_moves_when_its_new_certificate_has_another_transport_key(register: Register) -> None:
+    register.admit(key(1), transport(1), "a")
+    register.refresh()
+    register.admit(key(1), transport(2), "b")
+    assert register.on_block(key(1))
+    membership = register.membership
+    assert [membership.allowed(transport(number).peer_id) for number in (1, 2)] == [False, True]
+    assert membership.peers_of_organisation("a") == []
+    assert membership.node(transport(1).peer_id) is None
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 4), st.one_of(st.none(), st.tuples(st.integers(1, 3), st.booleans()))), max_size=12
+    )
+)
+def test_following_blocks_leads_where_reading_everything_leads(
+    steps: list[tuple[int, tuple[int, bool] | None]],
+) -> None:
+    followed = Register(transport(3).peer_id)
+    followed.refresh()
+    for signing, what in steps:
+        if what is None:
+            followed.revoke(key(signing))
+        else:
+            node, valid = what
+            followed.admit(key(signing), transport(node), f"organisation {signing}", 0, 2_000 if valid else NOW - 1)
+        followed.on_block(key(signing))
+    fresh = Membership(followed.rules, ValidatorSet([VALIDATOR.public]), [transport(3).peer_id])
+    fresh.refresh(StoredState(followed.store), NOW)
+    for number in range(1, 5):
+        peer = transport(number).peer_id
+        assert followed.membership.allowed(peer) == fresh.allowed(peer)
+        assert followed.membership.node(peer) == fresh.node(peer)
+        assert followed.membership.peer_of(key(number).public) == fresh.peer_of(key(number).public)
+        name = f"organisation {number}"
+        assert followed.membership.peers_of_organisation(name) == fresh.peers_of_organisation(name)
+
+
+def test_block_costs_what_it_changed_when_many_persons_are_admitted(register: Register) -> None:
+    for number in range(2_000):
+        register.admit(SigningKey(number.to_bytes(32, "big")), None, "patients")
+    register.refresh()
+    reads = 0
+
+    class Counting(StoredState):
+        def get(self, state_key: bytes) -> bytes | None:
+            nonlocal reads
+            reads += 1
+            return super().get(state_key)
+
+        def iterate(self, *arguments: object, **options: object) -> Iterator[tuple[bytes, bytes]]:
+            raise AssertionError("the whole register is read again")
+
+    register.membership._state = Counting(register.store)
+    register.admit(key(1), transport(1), "a")
+    assert register.on_block(key(1))
+    assert reads <= 2
+    assert not register.on_block(*[SigningKey(number.to_bytes(32, "big")) for number in range(64)])
+    assert reads <= 2 + 2 * 64
