@@ -20,10 +20,17 @@ from node.cli.output import Report, fail
 @click.command()
 @click.option("--validators", type=click.IntRange(1, 16), default=4, show_default=True, help="Nodes that decide.")
 @click.option(
+    "--supervision-validators",
+    type=click.IntRange(1, 16),
+    default=4,
+    show_default=True,
+    help="Nodes that decide on the supervision chain.",
+)
+@click.option(
     "--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Also write the result there."
 )
 @click.option("--keep", is_flag=True, help="Keep homes, keys and logs, and say where they are.")
-def command(validators: int, json_file: Path | None, *, keep: bool) -> None:
+def command(validators: int, supervision_validators: int, json_file: Path | None, *, keep: bool) -> None:
     """Watch two companies settle commissions on a local network.
 
     Plays the worked example, imports a real file while a validator is killed and comes back, cancels and corrects,
@@ -32,7 +39,7 @@ def command(validators: int, json_file: Path | None, *, keep: bool) -> None:
     report = Report(json=False)
     directory = Path(tempfile.mkdtemp(prefix="tidegate-demo-"))
     try:
-        result = asyncio.run(_play(report, directory / "net", validators))
+        result = asyncio.run(_play(report, directory / "net", validators, supervision_validators))
         if json_file is not None:
             _write(json_file, result)
     except (KeyboardInterrupt, asyncio.CancelledError):
@@ -49,14 +56,14 @@ def command(validators: int, json_file: Path | None, *, keep: bool) -> None:
         raise SystemExit(REFUSED)
 
 
-async def _play(report: Report, directory: Path, validators: int) -> dict[str, Any]:
+async def _play(report: Report, directory: Path, validators: int, supervision_validators: int) -> dict[str, Any]:
     from node.demo.story import Story  # noqa: PLC0415 - brings the whole daemon, which help does without
 
     task = asyncio.current_task()
     assert task is not None
     # A service manager or `timeout` asks with TERM: the daemons are to be stopped and the homes removed then too.
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    return await Story(report, directory, validators).play()
+    return await Story(report, directory, validators, supervision_validators).play()
 
 
 def _write(path: Path, result: dict[str, Any]) -> None:

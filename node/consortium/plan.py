@@ -51,14 +51,14 @@ class ConsortiumPlan:
 
     Attributes:
         directory: where; it must be empty or not exist.
-        validators: of the business chain, at least 2.
+        validators: of the business chain; platform and insurer have a node each, whatever their number.
         supervision_validators: of the supervision chain.
         fusion_nodes: daemons that follow both chains and relay.
         authorities: validators of the supervision chain that run the authority service.
         reviewers: pharmacists who review prescriptions.
         pharmacies: the last of them holds RSA keys only.
         accounts: named accounts of the business chain.
-        assets: further currencies of the business chain.
+        assets: currencies of the business chain beside that of the prescriptions; None: CNY, in the insurer's hands.
         parameters: of the business chain.
         supervision_parameters: of the supervision chain.
         log_level: of every node.
@@ -73,7 +73,7 @@ class ConsortiumPlan:
     reviewers: int = 4
     pharmacies: int = 4
     accounts: tuple[AccountPlan, ...] = ()
-    assets: tuple[AssetPlan, ...] = ()
+    assets: tuple[AssetPlan, ...] | None = None
     parameters: Parameters = field(default_factory=Parameters)
     supervision_parameters: Parameters = field(default_factory=Parameters)
     log_level: str = "info"
@@ -113,9 +113,9 @@ def create_consortium(plan: ConsortiumPlan) -> Consortium:
     directory = Path(plan.directory).expanduser().absolute()
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise InvalidConfig(f"{directory} is not empty; a consortium needs a directory of its own", code="file_exists")
-    if plan.validators < 2 or not 1 <= plan.authorities <= plan.supervision_validators or plan.fusion_nodes < 1:
+    if plan.validators < 1 or not 1 <= plan.authorities <= plan.supervision_validators or plan.fusion_nodes < 1:
         raise InvalidConfig(
-            "a consortium has at least 2 business validators, 1 fusion node, and authorities among its supervisors",
+            "a consortium has a validator on each chain, a fusion node, and authorities among its supervisors",
             code="plan_invalid",
         )
     made_here = not directory.exists()
@@ -215,15 +215,15 @@ def _business_plan(
     def purses(name: str) -> tuple[tuple[int, str], ...]:
         return tuple((PURSE_MINOR, f"key({{{name}}})") for _ in range(PURSES))
 
-    members = tuple(f"Member {chr(ord('D') + number)}" for number in range(plan.validators - 2))
-    commission = AssetPlan("CNY", ((10_000_000_00, "key({Insurer C})"),))
+    members = tuple(f"Member {chr(ord('D') + number)}" for number in range(max(0, plan.validators - 2)))
+    commission = (AssetPlan("CNY", ((10_000_000_00, "key({Insurer C})"),)),) if plan.assets is None else plan.assets
     return NetworkPlan(
         directory=directory,
         name=BUSINESS,
         validators=plan.validators,
-        observers=len(hosted),
+        observers=max(0, 2 - plan.validators) + len(hosted),
         organisations=("Platform B", "Insurer C", *members, *hosted),
-        assets=(commission, AssetPlan(CURRENCY, (*purses("Payer"), *purses("Bank"))), *plan.assets),
+        assets=(*commission, AssetPlan(CURRENCY, (*purses("Payer"), *purses("Bank")))),
         accounts=plan.accounts,
         contracts=BUSINESS_CONTRACTS,
         roles=dict.fromkeys(hosted, ("fusion",)),

@@ -7,7 +7,8 @@ from typing import Final
 
 from ledger.genesis import Parameters
 from ledger.validators import ValidatorSet
-from node.network import AccountPlan, AssetPlan, NetworkPlan
+from node.consortium.plan import ConsortiumPlan
+from node.network import AccountPlan, AssetPlan
 
 PLATFORM: Final = "Platform B"
 INSURER: Final = "Insurer C"
@@ -29,8 +30,8 @@ def account_names(line: str) -> tuple[str, str, str]:
     return pending, settled, clawback
 
 
-def plan(directory: Path, validators: int) -> NetworkPlan:
-    """A network of ``validators`` validators; platform and insurer have a node each, whatever their number."""
+def plan(directory: Path, validators: int, supervision_validators: int) -> ConsortiumPlan:
+    """A consortium of that many validators; platform and insurer have a node each, whatever their number."""
     both = f"any(key({{{PLATFORM}}}),key({{{INSURER}}}))"
     accounts = [
         AccountPlan(CASH_B, PLATFORM, f"key({{{PLATFORM}}})"),
@@ -41,16 +42,15 @@ def plan(directory: Path, validators: int) -> NetworkPlan:
         accounts.append(AccountPlan(pending, PLATFORM, both))
         accounts.append(AccountPlan(settled, PLATFORM, f"key({{{PLATFORM}}})"))
         accounts.append(AccountPlan(clawback, PLATFORM, both))
-    return NetworkPlan(
+    parameters = Parameters(base_timeout_ms=500, empty_block_ms=1_000)
+    return ConsortiumPlan(
         directory=directory,
-        name="demo",
         validators=validators,
-        observers=max(0, 2 - validators),
-        organisations=(PLATFORM, INSURER),
+        supervision_validators=supervision_validators,
         assets=(AssetPlan(CURRENCY, tuple((amount, f"account({CASH_C})") for amount in FUNDS), SCALE),),
         accounts=tuple(accounts),
-        parameters=Parameters(base_timeout_ms=500, empty_block_ms=1_000),
-        services={PLATFORM: ("transaction", "bookkeeping"), INSURER: ("settlement",)},
+        parameters=parameters,
+        supervision_parameters=parameters,
     )
 
 

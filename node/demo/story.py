@@ -10,6 +10,8 @@ from time import monotonic
 from typing import Any, Final, TypeVar
 
 from node.cli.output import Report
+from node.consortium.plan import create_consortium
+from node.consortium.running import ConsortiumNet
 from node.demo import changes, charges, example
 from node.demo.agreeing import agree
 from node.demo.audit import Audit, expected
@@ -36,7 +38,6 @@ from node.demo.telling import (
     show_verdict,
 )
 from node.devnet import Devnet
-from node.network import create_network
 
 T = TypeVar("T")
 READY_S: Final = 60.0
@@ -48,13 +49,15 @@ class Story:
     Args:
         report: where it is told.
         directory: an empty directory for homes and keys.
-        validators: nodes that decide.
+        validators: nodes that decide on the business chain.
+        supervision_validators: the same on the supervision chain.
     """
 
-    def __init__(self, report: Report, directory: Path, validators: int) -> None:
+    def __init__(self, report: Report, directory: Path, validators: int, supervision_validators: int) -> None:
         self._report = report
         self._directory = directory
         self._validators = validators
+        self._supervision_validators = supervision_validators
         self._began = monotonic()
 
     async def play(self) -> dict[str, Any]:
@@ -65,14 +68,16 @@ class Story:
         """
         report = self._report
         with report.progress("making keys, certificates and genesis"):
-            network = await asyncio.to_thread(create_network, plan(self._directory, self._validators))
-        show_network(report, network, self._directory)
+            setting = plan(self._directory, self._validators, self._supervision_validators)
+            consortium = await asyncio.to_thread(create_consortium, setting)
+        show_network(report, consortium, self._directory)
         async with AsyncExitStack() as stack:
-            devnet = await stack.enter_async_context(Devnet(self._directory))
+            net = await stack.enter_async_context(ConsortiumNet(self._directory))
+            devnet = net.business
             with report.progress("starting daemons"):
-                await devnet.start()
-                await devnet.wait_ready(timeout_s=READY_S, peers=len(network.nodes) - 1)
-            by_name = {node.organisation: node for node in network.nodes}
+                await net.start(timeout_s=READY_S)
+                await devnet.wait_ready(timeout_s=READY_S, peers=len(consortium.business.nodes) - 1)
+            by_name = {node.organisation: node for node in consortium.business.nodes}
             platform = await stack.enter_async_context(Member(by_name[PLATFORM]))
             insurer = await stack.enter_async_context(Member(by_name[INSURER]))
             return await self._play(devnet, platform, insurer)

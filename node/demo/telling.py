@@ -11,11 +11,11 @@ from contracts.commission.answers import Books, RequestSummary
 from contracts.commission.records import Agreement
 from node.cli.commission_session import Money, money
 from node.cli.output import Report
+from node.consortium.plan import Consortium
 from node.demo.audit import Check
 from node.demo.charges import Imported
 from node.demo.example import REQUEST_NAME, SALES, Example
 from node.demo.stage import CURRENCY, SCALE, quorum
-from node.network_file import Network
 
 
 def heading(report: Report, text: str) -> None:
@@ -29,17 +29,20 @@ def amount(minor_units: int) -> str:
     return money(minor_units, SCALE).replace(",", "").removesuffix("." + "0" * SCALE)
 
 
-def show_network(report: Report, network: Network, directory: Path) -> None:
+def show_network(report: Report, consortium: Consortium, directory: Path) -> None:
     """Who takes part."""
-    heading(report, "The network")
-    report.table(
-        ["node", "organisation", "role"],
-        [[node.name, node.organisation, "validator" if node.validates else "observer"] for node in network.nodes],
-    )
-    deciding = sum(node.validates for node in network.nodes)
+    heading(report, "Two networks that share no validator, and the nodes that join them")
+    rows = []
+    for chain, network in (("business", consortium.business), ("supervision", consortium.supervision)):
+        for node in network.nodes:
+            role = "validator" if node.validates else "fusion" if node.name in consortium.fusion else "observer"
+            if not node.hosted:
+                rows.append([chain if role != "fusion" else "both", node.name, node.organisation, role])
+    report.table(["chain", "node", "organisation", "role"], rows)
+    deciding = sum(node.validates for node in consortium.business.nodes)
     report.line(f"{quorum(deciding)} of {deciding} validators decide; each organisation has its home in {directory}")
     if deciding < 4:
-        report.line("With fewer than 4 validators the network tolerates none that lies; run the demo with 4 or more.")
+        report.line("With fewer than 4 validators a network tolerates none that lies; run the demo with 4 or more.")
 
 
 def show_example(report: Report, played: Example) -> None:
