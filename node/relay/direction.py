@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
+from collections import deque
+from statistics import median
 from typing import Any, Final
 
 import structlog
@@ -43,6 +45,8 @@ MAX_ATTEMPTS: Final = 5
 """Deliveries of one block in a row; then the next rescan tries again."""
 DELIVERY_TIMEOUT_S: Final = 20.0
 EXPIRY_BLOCKS: Final = 64
+FINALITY_SAMPLES: Final = 1_024
+"""Deliveries whose time from submission to commit the report's median is of."""
 MAX_PAGES: Final = 64
 NOTHING_NEW: Final = "bridge_nothing_new"
 _delivered_codec = Codec(Delivered, 1_024, "delivery result")
@@ -68,6 +72,7 @@ class Direction:
         self.deliveries = 0
         self.failures = 0
         self.busy_ms = 0.0
+        self._finality_ms: deque[float] = deque(maxlen=FINALITY_SAMPLES)
         source.subscribe(self._on_source_block)
         destination.subscribe(self._on_destination_block)
 
@@ -140,6 +145,7 @@ class Direction:
     async def _send(self, delivery: Delivery, part: list[Cargo]) -> bool:
         """Submits one delivery; False when it brought nothing, and there is no sense in repeating it at once."""
         transaction = await self._transaction(delivery)
+        begun = time.perf_counter()
         try:
             outcome = await self.destination.gateway.submit_and_wait(transaction, DELIVERY_TIMEOUT_S)
         except InvalidInput as error:
@@ -150,6 +156,7 @@ class Direction:
         if outcome.status != "committed":
             log.info("relay_delivery_refused", source=self.source.name, code=outcome.code or outcome.status)
             return outcome.code.startswith("client_")
+        self._finality_ms.append((time.perf_counter() - begun) * 1000)
         done = _delivered_codec.decode(outcome.results[0])
         self.deliveries += 1
         self.packets += done.taken + done.refused
@@ -231,6 +238,7 @@ class Direction:
             "taken_over": self.turns.taken_over,
             "failures": self.failures,
             "busy_ms": round(self.busy_ms, 1),
+            "finality_ms": round(median(self._finality_ms), 2) if self._finality_ms else None,
             "under_way": len(self._under_way) + len(self._queued),
         }
         try:
