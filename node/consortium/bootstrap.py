@@ -28,12 +28,11 @@ from ledger.genesis import Genesis
 from ledger.keys import SigningKey
 from ledger.sealing_keys import DecryptionKey
 from node.calling import Caller
+from node.consortium.cast import Cast, read_cast
 from node.consortium.parties import Party
-from node.consortium.plan import HOSPITALS, OFFICERS_NEEDED, PLATFORM, Consortium
+from node.consortium.plan import Consortium
 from node.gateway import Gateway
 from node.keyfile import PassphraseSource, environment_passphrase
-from node.layout import HomeLayout
-from node.node_keys import read_authority_keys
 from node.regulator import participants
 
 T = TypeVar("T")
@@ -51,7 +50,7 @@ class Bootstrap:
     """See the module.
 
     Args:
-        consortium: as made by ``node.consortium.plan``.
+        consortium: as made by ``node.consortium.plan``, or the cast of chains that run otherwise.
         business: a node of the business chain.
         supervision: a node of the supervision chain.
         progress: told of each step, in words.
@@ -60,19 +59,18 @@ class Bootstrap:
 
     def __init__(
         self,
-        consortium: Consortium,
+        consortium: Consortium | Cast,
         business: Gateway,
         supervision: Gateway,
         *,
         progress: Callable[[str], None] = lambda _: None,
         passphrase: PassphraseSource = environment_passphrase,
     ) -> None:
-        self._consortium = consortium
+        self._cast = consortium if isinstance(consortium, Cast) else read_cast(consortium, passphrase)
         self._business = business
         self._supervision = supervision
         self._progress = progress
-        self._passphrase = passphrase
-        self._officers = [Caller(supervision, party.signing) for party in consortium.officers]
+        self._officers = [Caller(supervision, party.signing) for party in self._cast.officers]
 
     async def run(self, *, batch_quota: int = BATCH_QUOTA) -> None:
         """Does whatever is not done yet.
@@ -95,25 +93,19 @@ class Bootstrap:
 
     async def introduce(self) -> None:
         """Each chain's governors register the other's light client; the business chain's, the regulator's policies."""
-        consortium = self._consortium
-        governors = list(consortium.business.signing_authority(self._passphrase))
-        platform = Caller(self._business, consortium.parties.party(PLATFORM).signing)
-        await self._register_client(
-            platform, governors, SUPERVISION, self._supervision, consortium.supervision.genesis()
-        )
-        policies = {doc.name: doc.lock for doc in consortium.supervision.genesis().policies}
+        cast = self._cast
+        platform = Caller(self._business, cast.party(cast.platform).signing)
+        await self._register_client(platform, cast.governors, SUPERVISION, self._supervision, cast.supervision)
+        policies = {doc.name: doc.lock for doc in cast.supervision.policies}
         for name, of in ((SUPERVISION_AUTHORITIES, "authorities"), (SUPERVISION_OFFICERS, "officers")):
             if not await self._has_policy(name):
                 action = SetPolicy(name, policies[of])
-                await _govern(platform, governors, "governance", SET_POLICY, action, f"the regulator's {of}")
+                await _govern(platform, cast.governors, "governance", SET_POLICY, action, f"the regulator's {of}")
         info = await self._business.info()
-        delegation = Delegation(PLATFORM, ("patient",), PATIENTS, info.time_ms + 3_650 * DAY_MS)
+        delegation = Delegation(cast.platform, ("patient",), PATIENTS, info.time_ms + 3_650 * DAY_MS)
         if not await self._has_delegation():
-            await _govern(platform, governors, "admission", DELEGATE, delegation, f"patients of {PLATFORM}")
-        regulators = list(consortium.supervision.signing_authority(self._passphrase))
-        await self._register_client(
-            self._officers[0], regulators, BUSINESS, self._business, consortium.business.genesis()
-        )
+            await _govern(platform, cast.governors, "admission", DELEGATE, delegation, f"patients of {cast.platform}")
+        await self._register_client(self._officers[0], cast.regulators, BUSINESS, self._business, cast.business)
 
     async def _register_client(
         self, sender: Caller, governors: Sequence[SigningKey], role: str, other: Gateway, genesis: Genesis
@@ -135,7 +127,9 @@ class Bootstrap:
 
     async def _has_delegation(self) -> bool:
         try:
-            await self._business.view("admission", "delegation", OrganisationArguments(PLATFORM), DelegationRecord)
+            await self._business.view(
+                "admission", "delegation", OrganisationArguments(self._cast.platform), DelegationRecord
+            )
         except NotFound:
             return False
         return True
@@ -147,7 +141,7 @@ class Bootstrap:
 
     async def publish_keys(self) -> None:
         """Each party publishes its sealing key on the business chain."""
-        await _each(self._consortium.parties, self._publish_key)
+        await _each(self._cast.parties, self._publish_key)
 
     async def _publish_key(self, party: Party) -> None:
         try:
@@ -160,13 +154,9 @@ class Bootstrap:
     async def register_parties(self) -> None:
         """An officer registers every party; an authority verifies its identity document; an officer activates it."""
         await self._until(self._authority_ready, "no authority publishes its sealing key")
-        node = self._consortium.supervision.nodes[0]
-        sealing = read_authority_keys(HomeLayout(node.home), self._passphrase).sealing
-        authority = Caller(self._supervision, node.keys(self._passphrase).member)
-        known = [(party.name, party.organisation, party.kind, bytes(party.key)) for party in self._consortium.parties]
-        for member, kind in (("Platform B", "platform"), ("Insurer C", "insurer")):
-            found = self._consortium.business.node(member)
-            known.append((member, member, kind, bytes(found.keys(self._passphrase).member.public)))
+        authority, sealing = Caller(self._supervision, self._cast.authority), list(self._cast.sealing)
+        known = [(party.name, party.organisation, party.kind, bytes(party.key)) for party in self._cast.parties]
+        known += [(name, name, kind, key) for name, kind, key in self._cast.members]
 
         async def enrol(item: tuple[str, str, str, bytes]) -> None:
             await self._enrol(item, authority, sealing)
@@ -178,7 +168,7 @@ class Bootstrap:
 
     async def _enrol(self, item: tuple[str, str, str, bytes], authority: Caller, sealing: list[DecryptionKey]) -> None:
         name, organisation, kind, key = item
-        officer, chain_id = self._officers[0], self._consortium.supervision.chain_id
+        officer, chain_id = self._officers[0], self._cast.supervision.chain_id
         found = await participants.find_participant(self._supervision, key)
         status = "" if found is None else found.status
         if not status:
@@ -196,12 +186,12 @@ class Bootstrap:
 
     async def classify(self, batch_quota: int) -> None:
         """Officers set the hospitals' control classes, and grant a batch to those that need one."""
-        officers = self._officers[:OFFICERS_NEEDED]
-        for organisation, control_class in HOSPITALS:
+        officers = self._officers[: self._cast.officers_needed]
+        for organisation, control_class in self._cast.hospitals:
             await participants.set_class(officers, organisation, control_class)
         granted = await self._supervision.view("supervision", "batches", PageQuery(0, 100), BatchesPage)
         now = (await self._supervision.info()).time_ms
-        for organisation, control_class in HOSPITALS:
+        for organisation, control_class in self._cast.hospitals:
             if control_class != "batch" or any(batch.organisation == organisation for batch in granted.batches):
                 continue
             order = GrantBatch(organisation, "prescription", batch_quota, now - DAY_MS, now + 365 * DAY_MS)
