@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ledger.block import Receipt, receipt_codec
-from ledger.chain_proof import inclusion_of
+from ledger.chain_proof import Inclusion
 from ledger.encoding import encode
 from ledger.errors import InvalidInput, LocalMisuse
-from ledger.merkle import leaf_hash
+from ledger.merkle import leaf_hash, node_hash
 from ledger.packet import (
     ANSWER_EVENT,
     MAX_DELIVERED_ATTACHMENTS,
@@ -126,13 +126,13 @@ def build_deliveries(
     Raises:
         LocalMisuse: a single packet does not fit; its chain's bridge does not send such ones.
     """
-    hashes = [leaf_hash(receipt) for receipt in receipts] if items else []
+    levels = _levels([leaf_hash(receipt) for receipt in receipts]) if items else []
     known: dict[int, ReceiptProof] = {}
     empty_bytes = len(encode(proof)) + _OVERHEAD_BYTES
     loads = [_Load(empty_bytes)]
     for item in items:
         index = item.receipt_index
-        shown = known.setdefault(index, ReceiptProof(receipts[index], inclusion_of(hashes, index)))
+        shown = known.setdefault(index, ReceiptProof(receipts[index], _inclusion(levels, index)))
         packet = item.item if isinstance(item.item, Packet) else None
         cargo = {ref.digest: attachment(packet, ref) for ref in packet.attachments} if packet else {}
         evidence = {tx_id: transaction(tx_id) for tx_id in packet.evidence} if packet else {}
@@ -149,6 +149,26 @@ def build_deliveries(
         )
         for load in loads
     ]
+
+
+def _levels(hashes: Sequence[bytes]) -> list[list[bytes]]:
+    """The tree over leaf hashes, level by level from the leaves to the root; an odd last node moves up unchanged."""
+    levels = [list(hashes)]
+    while len(levels[-1]) > 1:
+        below = levels[-1]
+        above: list[bytes] = [node_hash(left, right) for left, right in zip(below[::2], below[1::2], strict=False)]
+        levels.append(above + below[len(above) * 2 :])
+    return levels
+
+
+def _inclusion(levels: Sequence[Sequence[bytes]], index: int) -> Inclusion:
+    """``ledger.chain_proof.inclusion_of``, with a tree that many proofs share."""
+    path, position = [], index
+    for level in levels[:-1]:
+        if position ^ 1 < len(level):
+            path.append(level[position ^ 1])
+        position >>= 1
+    return Inclusion(index, len(levels[0]), tuple(path))
 
 
 def _add(

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from ledger.block import OK, Event, Receipt, receipts_root
+from ledger.chain_proof import inclusion_of
 from ledger.delivery import MAX_PACKETS, build_deliveries, items_in, items_of
 from ledger.encoding import encode
 from ledger.errors import LocalMisuse
@@ -128,6 +129,14 @@ def test_every_item_is_carried_once_with_its_cargo_whatever_has_to_be_split(shap
         ]
         carried.extend(whole)
     assert set(carried) == set(range(1, wanted + 1))
+
+
+@given(st.integers(1, 40), st.data())
+def test_proofs_that_share_a_tree_are_those_made_one_by_one(count, data):
+    receipts = [receipt(event(packet(i))) for i in range(1, count + 1)]
+    index = data.draw(st.integers(0, count - 1))
+    (delivery,) = built(receipts, found(receipts)[index : index + 1])
+    assert delivery.receipts[0].inclusion == inclusion_of([leaf_hash(one) for one in receipts], index)
 
 
 def test_no_delivery_has_more_packets_than_are_taken():
