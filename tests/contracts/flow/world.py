@@ -6,6 +6,7 @@ Every step returns the receipt; ``code`` is what the receipt must say. ``follow`
 from __future__ import annotations
 
 from contracts import decisions, messages
+from contracts.bridge.clients import newest_time_ms
 from contracts.flow import calls, kinds
 from contracts.flow.answers import AuthorisationQuery, FlowQuery, FlowView, SealedQuery
 from contracts.messages import Control, Decision, Grant, KeyNotice, Limit, StageRefusal, StageRequest
@@ -119,6 +120,13 @@ class World:
         """Brings a new supervision header, of the business chain's time."""
         self.supervision.block(step_ms=max(1, self.business.time_ms - self.supervision.time_ms))
         kit.renew(self.supervision, self.business, step_ms=1)
+
+    def stale(self, by_ms: int = 1) -> None:
+        """Lets so much time pass without news of the supervision chain that it is just too old, or (0) just not."""
+        newest_ms = newest_time_ms(self.business.context(FLOW), SUPERVISION)
+        # The next call is in a block 10 ms later.
+        limit_ms = newest_ms + kinds.DEFAULT_STALENESS_MS + by_ms - 10
+        self.business.block(step_ms=limit_ms - self.business.time_ms)
 
     def carry(self) -> None:
         kit.settle(self.business, self.supervision)
