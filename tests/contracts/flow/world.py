@@ -328,7 +328,7 @@ class World:
     def grant_record(self, stage: str, /, **changes) -> Grant:
         request = self.request(stage)
         now_ms = self.supervision.time_ms + 1_000
-        purpose = {"review": "pres", "order": "order"}[stage]
+        purpose = request.purpose
         fields = {
             "flow": self.flow,
             "stage": stage,
