@@ -10,6 +10,7 @@ from ledger.chain_proof import inclusion_of
 from ledger.delivery import MAX_PACKETS, build_deliveries, items_in, items_of
 from ledger.encoding import encode
 from ledger.errors import LocalMisuse
+from ledger.merkle import leaf_hash
 from ledger.packet import (
     ANSWER_EVENT,
     MAX_DELIVERED_RECEIPTS,
