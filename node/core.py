@@ -16,9 +16,9 @@ from consensus.records import record_codec
 from consensus.state import Observing, State, restore
 from consensus.timing import Parameters
 from ledger.genesis import Genesis
-from ledger.keys import SigningKey
+from ledger.keys import SigningKey, key_text
 from ledger.store import Store
-from ledger.types import TxId
+from ledger.types import PublicKey, TxId
 from node.chain import Chain, Committed
 from node.clock import monotonic_ms
 from node.driver import Driver, DurableLog
@@ -100,6 +100,7 @@ class NodeCore:
             synchroniser=self.synchroniser,
         )
         self._block_committed = asyncio.Event()
+        self._lapsed: tuple[PublicKey, ...] = ()
         self.listeners: list[Callable[[Committed], None]] = []
         self.signer_log: DurableLog | None = None
         state = self._consensus_state(open_signer_log)
@@ -172,6 +173,15 @@ class NodeCore:
             self.intake.republish()
             self.peers.send_status()
             self.transport.set_allowed(self.membership.allowed)
+            self._warn_of_lapsed_validators()
+
+    def _warn_of_lapsed_validators(self) -> None:
+        lapsed = self.membership.lapsed_validators()
+        for key in lapsed:
+            if key not in self._lapsed:
+                # It stays in the set until governance takes it out (PROTOCOL.md 2.4).
+                log.warning("validator_certificate_lapsed", validator=key_text(key))
+        self._lapsed = lapsed
 
     async def _checkpoints(self) -> None:
         """Works on the next checkpoint between other things: each block's share, so that it is ready in time."""

@@ -135,6 +135,14 @@ class Membership:
     def _in_force(self, node: NodeIdentity) -> bool:
         return node.key in self._validators or (not node.revoked and node.certificate.valid_at(self.time_ms))
 
+    def lapsed_validators(self) -> tuple[PublicKey, ...]:
+        """Validators whose certificate is expired, revoked or missing: they stay, and somebody should know."""
+        return tuple(
+            key
+            for key in self._validators.keys
+            if (node := self._by_key.get(key)) is None or node.revoked or not node.certificate.valid_at(self.time_ms)
+        )
+
     def node(self, peer: PeerId) -> NodeIdentity | None:
         """Who ``peer`` is, or None; where it has several certificates, by the first that is in force."""
         nodes = self._by_peer.get(peer, ())

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from contracts import keyring
-from contracts.bridge.outbox import send
+from contracts.bridge import outbox
+from contracts.bridge.codes import EVIDENCE_TOO_LARGE, OUTBOX_FULL
 from contracts.codes import METHOD_UNKNOWN, NOT_PERMITTED
 from contracts.decisions import Publish
 from contracts.governance.calls import SetPolicy
@@ -35,7 +38,7 @@ from tests.contracts.bridge.kit import (
     relay,
     settle,
 )
-from tests.contracts.bridge.probe import Probe, Send
+from tests.contracts.bridge.probe import Data, Probe, Send
 
 ONE, TWO, OUTSIDER = (key_of(name) for name in ("authority one", "authority two", "not an authority"))
 PEOPLE = {
@@ -75,7 +78,9 @@ class Forger(Contract):
         """Sends it."""
         evidence = (*arguments.evidence, *([bytes(context.transaction.tx_id)] if arguments.itself else []))
         payload = Raw(arguments.payload) if arguments.payload else arguments.notice
-        send(context, role=arguments.role, receiver="keyring", kind=arguments.kind, payload=payload, evidence=evidence)
+        outbox.send(
+            context, role=arguments.role, receiver="keyring", kind=arguments.kind, payload=payload, evidence=evidence
+        )
 
 
 def business_chain(policy: str | None = AUTHORITIES) -> Chain:
@@ -232,6 +237,28 @@ def test_announcing_repeats_a_key_when_the_business_chain_did_not_know_its_owner
     assert keys(business) == {ONE.public: 1}
 
 
+def test_authority_publishes_when_nothing_can_be_sent_and_is_announced_later(
+    chains: tuple[Chain, Chain], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    business, supervision = chains
+    with monkeypatch.context() as full:
+        full.setattr(outbox, "MAX_OUTBOX", 0)
+        publish(supervision, ONE, 1)
+        supervision.run(supervision.tx(MEMBER, call("keyring", "announce", Nothing())), OUTBOX_FULL)
+    assert keys(supervision) == {ONE.public: 1}
+    assert announce(supervision) == 1
+    settle(business, supervision)
+    assert keys(business) == {ONE.public: 1}
+
+
+def test_authoritys_key_is_refused_when_no_delivery_could_carry_its_transaction(chains: tuple[Chain, Chain]) -> None:
+    _, supervision = chains
+    padding = call(PROBE, "shout", Data(bytes(9_000)))
+    calls = [call("keyring", "publish", Publish(notice(ONE, 1))), padding]
+    supervision.run(supervision.tx(ONE, *calls), EVIDENCE_TOO_LARGE)
+    assert keys(supervision) == {}
+
+
 def test_former_authority_gets_nothing_when_the_policy_no_longer_names_it(chains: tuple[Chain, Chain]) -> None:
     business, supervision = chains
     publish(supervision, ONE, 1)
@@ -251,6 +278,36 @@ def test_stale_notice_changes_nothing_when_packets_come_in_the_wrong_order(chain
     deliver(business, relay(supervision, business, first))
     assert keys(business) == {ONE.public: 2}
     settle(business, supervision)
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.just("publish"), st.sampled_from([ONE, TWO]), st.booleans()),
+            st.tuples(st.sampled_from(["announce", "there", "back"]), st.just(ONE), st.just(False)),
+        ),
+        max_size=12,
+    )
+)
+def test_both_chains_seal_to_the_same_keys_when_everything_has_been_carried(
+    steps: list[tuple[str, SigningKey, bool]],
+) -> None:
+    business, supervision = introduced(business_chain(), honest_chain())
+    epochs = {ONE: 0, TWO: 0}
+    for what, owner, retired in steps:
+        if what == "publish":
+            epochs[owner] += 1
+            publish(supervision, owner, epochs[owner], retired=retired)
+        elif what == "announce":
+            announce(supervision)
+        elif what == "there":
+            carry(supervision, business)
+        else:
+            carry(business, supervision)
+    settle(business, supervision)
+    assert keys(business) == keys(supervision)
+    assert announce(supervision) == 0
 
 
 # --- attacks ----------------------------------------------------------------------------------------------------------

@@ -5,16 +5,22 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from ledger import admission
 from ledger.admission import (
     AdmissionCertificate,
+    Revocation,
     SignedCertificate,
+    SignedRevocation,
     authority_satisfied,
     check_certificate,
+    check_revocation,
     sign_certificate,
+    sign_revocation,
     signed_certificate_codec,
+    signed_revocation_codec,
 )
 from ledger.errors import InvalidInput
-from ledger.keys import SigningKey, key_text
+from ledger.keys import SigningKey, key_text, verify
 from ledger.lock import Lock, parse_lock
 
 CHAIN = bytes(range(32))
@@ -95,3 +101,51 @@ def test_authority_is_refused_when_it_is_made_of_more_than_keys(text: str) -> No
     with pytest.raises(InvalidInput) as caught:
         authority_satisfied(parse_lock(text), frozenset())
     assert caught.value.code == "authority_invalid"
+
+
+REVOKED = Revocation(CHAIN, STRANGER.public, 7, "key_lost")
+
+
+@pytest.mark.parametrize("keys", [(ONE, TWO), (TWO, THREE), (ONE, TWO, THREE)])
+def test_revocation_is_good_when_enough_of_the_authority_signed(keys: tuple[SigningKey, ...]) -> None:
+    signed = sign_revocation(REVOKED, keys)
+    again = signed_revocation_codec.decode(signed_revocation_codec.encode(signed))
+    assert check_revocation(again, authority(), CHAIN) == REVOKED
+
+
+@pytest.mark.parametrize("keys", [(), (ONE,), (ONE, STRANGER)])
+def test_revocation_is_refused_when_too_few_of_the_authority_signed(keys: tuple[SigningKey, ...]) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        check_revocation(sign_revocation(REVOKED, keys), authority(), CHAIN)
+    assert caught.value.code == "revocation_refused"
+
+
+@pytest.mark.parametrize(
+    "changes", [{"chain_id": bytes(32)}, {"key": ONE.public}, {"serial": 8}, {"reason": "other"}], ids=str
+)
+def test_revocation_is_refused_when_a_field_was_changed_after_signing(changes: dict[str, object]) -> None:
+    signed = sign_revocation(REVOKED, [ONE, TWO])
+    with pytest.raises(InvalidInput):
+        check_revocation(
+            SignedRevocation(msgspec.structs.replace(REVOKED, **changes), signed.signatures), authority(), CHAIN
+        )
+
+
+def test_revocation_is_refused_when_it_was_signed_for_another_chain() -> None:
+    with pytest.raises(InvalidInput):
+        check_revocation(sign_revocation(REVOKED, [ONE, TWO]), authority(), bytes(32))
+
+
+def test_signatures_of_strangers_cost_nothing_when_a_certificate_is_full_of_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    verified: list[bytes] = []
+
+    def counting(key: bytes, message: bytes, signature: bytes) -> bool:
+        verified.append(key)
+        return verify(key, message, signature)
+
+    monkeypatch.setattr(admission, "verify", counting)
+    strangers = [SigningKey(bytes([number]) * 32) for number in range(10, 40)]
+    assert check_certificate(sign_certificate(GOOD, [ONE, TWO, *strangers]), authority(), CHAIN) == GOOD
+    assert sorted(verified) == sorted((ONE.public, TWO.public))

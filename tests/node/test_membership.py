@@ -204,6 +204,36 @@ def test_validator_stays_in_when_it_was_revoked(register: Register, anew: bool) 
     assert membership.peer_of(VALIDATOR.public) == transport(1).peer_id
 
 
+def test_node_is_known_by_its_new_place_alone_when_it_was_revoked_before(register: Register) -> None:
+    register.admit(key(1), transport(1), "a")
+    register.revoke(key(1))
+    register.admit(key(1), transport(2), "a")
+    membership = register.refresh()
+    assert membership.node(transport(1).peer_id) is None
+    assert membership.allowed(transport(2).peer_id)
+
+
+def test_certificate_ends_when_a_block_is_later_than_it(register: Register) -> None:
+    register.admit(key(1), transport(1), "a", 0, NOW)
+    register.refresh()
+    register.on_block(time_ms=NOW + 1)
+    assert not register.membership.allowed(transport(1).peer_id)
+
+
+def test_validator_is_named_when_its_certificate_has_lapsed(register: Register) -> None:
+    assert register.refresh().lapsed_validators() == (VALIDATOR.public,)
+    register.admit(VALIDATOR, transport(1), "a", 0, NOW)
+    assert register.refresh().lapsed_validators() == ()
+    register.on_block(time_ms=NOW + 1)
+    assert register.membership.lapsed_validators() == (VALIDATOR.public,)
+    register.admit(VALIDATOR, transport(1), "a")
+    register.on_block(VALIDATOR)
+    assert register.membership.lapsed_validators() == ()
+    register.revoke(VALIDATOR)
+    register.on_block(VALIDATOR)
+    assert register.membership.lapsed_validators() == (VALIDATOR.public,)
+
+
 def test_node_moves_when_its_new_certificate_has_another_transport_key(register: Register) -> None:
     register.admit(key(1), transport(1), "a")
     register.refresh()

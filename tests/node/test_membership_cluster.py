@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import secrets
 
+import pytest
+from structlog.testing import capture_logs
+
 from ledger.admission import AdmissionCertificate, Revocation, sign_certificate, sign_revocation
 from ledger.encoding import Record, encode
+from ledger.keys import key_text
 from ledger.state_root import state_root
 from ledger.transaction import Body, Call, build
+from node import core
 from tests.node.cluster import FAR_FUTURE_MS, Cluster, Member, running
 
 NEWCOMER = 4
@@ -111,10 +116,15 @@ async def test_revoked_node_is_disconnected_when_everybody_has_its_address() -> 
         await cluster.wait(lambda: connected(cluster, member) == [])
 
 
-async def test_chain_goes_on_with_the_vote_of_a_revoked_validator() -> None:
+async def test_chain_goes_on_with_the_vote_of_a_revoked_validator(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(core, "HOUSEKEEPING_S", 0.02)
     cluster = Cluster()
     async with running(cluster):
-        await revoke(cluster, cluster.members[3], 7)
+        with capture_logs() as logs:
+            await revoke(cluster, cluster.members[3], 7)
+            key = key_text(cluster.members[3].validator.public)
+            warning = {"event": "validator_certificate_lapsed", "validator": key, "log_level": "warning"}
+            await cluster.wait(lambda: logs.count(warning) == len(VALIDATORS))
         await cluster.stop(2)
         outcome = await cluster.core(0).gateway.submit_and_wait(cluster.transfer(0, 1, 5), 20)
         assert outcome.status == "committed"

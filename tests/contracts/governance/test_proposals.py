@@ -203,7 +203,8 @@ def test_action_is_refused_when_the_contract_does_not_know_it(bench: Bench, cont
 
 
 def test_proposal_is_refused_when_there_is_no_such_contract_or_proposal(bench: Bench) -> None:
-    assert decide(bench, "nowhere", "say", b"").code == CONTRACT_UNKNOWN
+    for governors in ((ALICE,), (ALICE, BOB)):
+        assert decide(bench, "nowhere", "say", b"", *governors).code == CONTRACT_UNKNOWN
     assert bench.code(approve(bench, bytes(32), ALICE)) == governance.PROPOSAL_UNKNOWN
     with pytest.raises(NotFound):
         bench.view("governance", "proposal", bytes(32))
