@@ -58,7 +58,7 @@ class PageQuery(Record, frozen=True):
 
 
 class SubjectQuery(Record, frozen=True):
-    """Sealed records under a subject's pseudonym."""
+    """Sealed records under a subject: a pseudonym, or where a flow is about no person, what it stands for."""
 
     subject: Hash
     after: Number
@@ -195,7 +195,7 @@ class RecordView(Record, frozen=True):
     Attributes:
         request: what it came with, and what became of it; ``transaction`` is the authorisation, confirmation or
             storage hash when the status is ``authorised``.
-        subject: pseudonym that it stands under; empty while nobody attested one.
+        subject: that it stands under; empty while nobody attested one.
         envelope: canonical bytes of the ``ledger.envelope.Envelope``; empty when the request expired unopened.
     """
 
@@ -215,7 +215,7 @@ class RecordRef(Record, frozen=True):
         status: of the request.
         record: record id: the transaction that decided; empty while none did.
         commitment: of the document.
-        subject: pseudonym; empty where none was attested.
+        subject: that it stands under; empty where none was attested.
     """
 
     number: Number

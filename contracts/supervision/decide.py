@@ -149,8 +149,10 @@ def _store_attested(context: CallContext, arguments: Decide, flow: FlowRecord, r
         store_flow(context.state, request.flow, flow)
     elif arguments.attributes or subject not in (b"", flow.subject):
         raise Refusal(codes.ATTESTED_ALREADY, "attributes and subject were attested at filing; nothing adds to them")
-    if flow.subject:
-        context.state.put(numbered(b"u" + flow.subject, record.record), encode(record.place))
+    # A commission is about no person: its record stands under what the business chain says the flow stands for.
+    listed = flow.subject or request.subject
+    if listed:
+        context.state.put(numbered(b"u" + listed, record.record), encode(record.place))
     return flow
 
 

@@ -273,7 +273,7 @@ def _records(context: EndContext, prefix: bytes, after: int, limit: int) -> a.Re
 
 def _subject(context: EndContext, record: RequestRecord) -> bytes:
     flow = load_flow(context.state, record.request.flow)
-    return b"" if flow is None or not record.attested_by else flow.subject
+    return b"" if flow is None or not record.attested_by else flow.subject or record.request.subject
 
 
 def _ref(context: EndContext, record: RequestRecord) -> a.RecordRef:
