@@ -69,7 +69,7 @@ def ask(context: CallContext, flow: FlowRecord, spec: StageSpec, question: Quest
     Refuses as ``contracts.bridge.outbox.send`` does.
     """
     now_ms = context.block.time_ms
-    deadline_ms = now_ms + spec.deadline_ms
+    deadline_ms = now_ms + spec.deadline_ms if spec.deadline_ms else 0
     before = flow.stage(spec.stage)
     attempt = 1 if before is None else before.attempt + 1
     request = StageRequest(

@@ -187,7 +187,7 @@ class Settle(Record, frozen=True):
 
 
 class Report(Record, frozen=True):
-    """Arguments of ``report``: seals a settlement record anew after its report was refused or ran out.
+    """Arguments of ``report``: seals a settlement record anew after its report was refused.
 
     The sender is a party of the settlement. For a settlement that another contract made (``commission``) there is no
     copy. Contexts as in ``Settle``.

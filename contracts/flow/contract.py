@@ -85,7 +85,7 @@ class Flow(FlowViews):
 
     @method
     def report(self, context: CallContext, arguments: calls.Report) -> calls.Moved:
-        """Reports a settlement once more, after its report was refused or ran out."""
+        """Reports a settlement once more, after its report was refused."""
         return paying.report(context, arguments)
 
     @method

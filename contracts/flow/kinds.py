@@ -114,7 +114,8 @@ class StageSpec(Record, frozen=True):
         stage: from ``contracts.messages.STAGES``.
         need: from ``contracts.messages.NEEDS``, as far as ``NEEDS_OF`` allows.
         purpose: the token's purpose where the need is ``grant``; else empty.
-        deadline_ms: how long the supervision chain may take, from the block that asks; 0 where nothing is asked.
+        deadline_ms: how long the supervision chain may take, from the block that asks. 0 where nothing is asked, and
+            for a report: that tells of what has happened, and is stored however late.
         window_ms: how long a grant is good for at most, from the block that issued it, whatever the grant itself says;
             where ``review`` or ``order`` needs no grant, how long asker and platform have. 0 elsewhere.
     """
@@ -197,8 +198,8 @@ def _check_spec(kind: FlowKind, spec: StageSpec) -> None:
         raise _invalid(kind, f"stage {spec.stage}: a purpose is named where, and only where, a grant is needed")
     if not all("!" <= char <= "~" for char in spec.purpose):
         raise _invalid(kind, f"stage {spec.stage}: a purpose is visible ASCII characters")
-    if (spec.need != NEED_NONE) != bool(spec.deadline_ms):
-        raise _invalid(kind, f"stage {spec.stage}: a deadline is set where, and only where, something is asked")
+    if (spec.need in (NEED_DECISION, NEED_GRANT)) != bool(spec.deadline_ms):
+        raise _invalid(kind, f"stage {spec.stage}: decisions and grants have a deadline, nothing else has")
     if (spec.stage in (REVIEW, ORDER)) != bool(spec.window_ms):
         raise _invalid(kind, f"stage {spec.stage}: review and order have a window, no other stage has")
 
@@ -211,7 +212,7 @@ def prescription(
     *,
     masked: Sequence[str] = PRESCRIPTION_MASK,
     deadline_ms: int = DAY_MS,
-    window_ms: int = 30 * DAY_MS,
+    window_ms: int = 90 * DAY_MS,
     max_staleness_ms: int = DEFAULT_STALENESS_MS,
 ) -> FlowKind:
     """Version 1 of the built-in kind ``prescription``: every stage."""
@@ -224,7 +225,7 @@ def prescription(
             StageSpec(OPINION, NEED_DECISION, "", deadline_ms, 0),
             StageSpec(ORDER, NEED_GRANT, ORDER_PURPOSE, deadline_ms, window_ms),
             StageSpec(FULFIL, NEED_NONE, "", 0, 0),
-            StageSpec(SETTLE, NEED_REPORT, "", deadline_ms, 0),
+            StageSpec(SETTLE, NEED_REPORT, "", 0, 0),
             StageSpec(DELIVER, NEED_NONE, "", 0, 0),
         ),
         max_staleness_ms,
@@ -239,7 +240,7 @@ def commission(*, deadline_ms: int = DAY_MS, max_staleness_ms: int = DEFAULT_STA
         1,
         (
             StageSpec(FILE, NEED_DECISION, "", deadline_ms, 0),
-            StageSpec(SETTLE, NEED_REPORT, "", deadline_ms, 0),
+            StageSpec(SETTLE, NEED_REPORT, "", 0, 0),
         ),
         max_staleness_ms,
         (),

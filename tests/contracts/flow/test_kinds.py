@@ -32,12 +32,11 @@ INVALID = "flow_kind_invalid"
 
 
 def spec(stage, need="none", purpose="", deadline_ms=None, window_ms=None):
-    asked = need != "none"
     return StageSpec(
         stage,
         need,
         purpose,
-        (DAY_MS if asked else 0) if deadline_ms is None else deadline_ms,
+        (DAY_MS if need in ("decision", "grant") else 0) if deadline_ms is None else deadline_ms,
         (DAY_MS if stage in ("review", "order") else 0) if window_ms is None else window_ms,
     )
 
@@ -199,6 +198,7 @@ def test_versions_of_a_kind_have_no_gaps_and_never_change():
         (FILE, spec("order", "grant", "é")),
         (FILE, spec("order", "grant", "p", deadline_ms=0)),
         (FILE, spec("order", deadline_ms=1)),
+        (FILE, spec("settle", "report", deadline_ms=1)),
         (FILE, spec("order", "grant", "p", window_ms=0)),
         (FILE, spec("deliver", window_ms=1)),
     ],

@@ -166,7 +166,7 @@ def test_an_order_is_accepted_priced_and_paid_in_that_order():
     world.fulfil()
 
 
-def test_a_report_is_made_again_when_it_was_refused_or_expired():
+def test_a_report_is_made_again_when_it_was_refused():
     from msgspec.structs import replace
 
     from contracts.flow.calls import Report
