@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from contracts.codes import Refusal
-from contracts.rulebook import codes
+from contracts.rulebook import codes, drafts
 from contracts.rulebook.activation import MAX_AHEAD, MAX_BLOCKS_AHEAD
-from contracts.rulebook.calls import Activate, Approve, DraftArguments, Evaluate, FactsRecord, Rollback
+from contracts.rulebook.calls import Activate, Approve, DraftArguments, Evaluate, FactsRecord, Rollback, Sealed
 from contracts.rulebook.drafts import MAX_KEPT
 from contracts.rulebook.records import ACTIVATED
-from ledger.encoding import encode
+from ledger.encoding import Codec, encode
 from ledger.state import contract_prefix
 from ledger.transaction import Call
 from tests.contracts.bench import ALICE, BOB, CAROL
@@ -198,6 +198,30 @@ def test_old_versions_go_when_many_came_and_the_one_in_force_stays(book: Book) -
     assert book.ask().outcome == "refuse"
     with pytest.raises(Refusal, match="not kept"):
         book.try_out(10_000)
+
+
+def test_version_in_force_is_kept_when_it_is_older_than_all_that_are_kept(
+    book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drafts, "MAX_KEPT", 2)
+    base = limited(book, 0, 1)
+    book.activate(base)
+    waiting = book.propose(base, by=BOB)
+    for _ in range(2):
+        draft = book.propose(base)
+        book.agree(draft)
+        book.done("abandon", DraftArguments(draft))
+    others = [limited(book, base, number) for number in (2, 3)]
+    assert base in book.status().kept
+    digest = Codec(Sealed, 200).decode(book.done("seal", DraftArguments(waiting), BOB)).digest
+    # Its number is below those of the approved ones, which are kept by number.
+    assert book.approve(waiting, digest, BOB, CAROL).done
+    assert {base, waiting} <= set(book.status().kept)
+    book.activate(waiting)
+    assert {base, waiting} & set(book.status().kept) >= {waiting}
+    for number in others:
+        book.done("abandon", DraftArguments(number))
+    assert book.propose(waiting) > waiting
 
 
 def _end(draft: int, book: Book) -> DraftArguments | Activate:

@@ -7,7 +7,7 @@ import pytest
 
 from contracts import codes as common
 from contracts.rulebook import codes
-from contracts.rulebook.approvals import MAX_APPROVAL_AGE
+from contracts.rulebook.approvals import APPROVALS, MAX_APPROVAL_AGE, Approval, tally_codec
 from contracts.rulebook.calls import Activate, Approve, DraftArguments, Entry, Propose, Rollback, Stage
 from contracts.rulebook.drafts import (
     MAX_DRAFTS,
@@ -19,6 +19,7 @@ from contracts.rulebook.drafts import (
 )
 from ledger.encoding import encode
 from ledger.errors import NotFound
+from ledger.state import contract_prefix
 from ledger.types import ZERO_HASH
 from tests.contracts.bench import ALICE, BOB, CAROL, ISSUER
 from tests.contracts.rulebook.book import REVIEWER, Book, entry, expression, listed
@@ -39,6 +40,11 @@ def barring(book: Book) -> int:
     return draft
 
 
+def _tallies(book: Book) -> list[tuple[Approval, ...]]:
+    rows = book.state.iterate(contract_prefix("rules") + APPROVALS)
+    return [tally_codec.decode(data).approvals for _, data in rows]
+
+
 # --- one officer alone ----------------------------------------------------------------------------------------------
 
 
@@ -51,7 +57,8 @@ def test_nothing_in_force_changes_when_one_officer_does_all_that_he_can(book: Bo
     assert book.call("activate", Activate(draft, 0)).code == codes.STATUS_WRONG
     digest = book.seal(draft)
     for _ in range(3):
-        assert not book.approve(draft, digest, ALICE).done
+        said = book.approve(draft, digest, ALICE)
+        assert (said.done, said.approvals, len(_tallies(book))) == (False, 1, 1)
     assert book.call("activate", Activate(draft, 0)).code == codes.STATUS_WRONG
     steps = before.steps_made + 1
     for _ in range(3):
@@ -154,6 +161,22 @@ def test_cosigners_count_when_they_are_officers_and_are_superfluous_when_not(boo
     digest = book.seal(draft)
     assert book.call("approve", Approve(draft, digest), ALICE, ISSUER).code == common.SIGNATURE_SUPERFLUOUS
     assert book.approve(draft, digest, ISSUER, ALICE, BOB).done
+
+
+def test_tally_holds_each_key_once_and_goes_when_it_is_satisfied_or_the_draft_ends(book: Book) -> None:
+    for end in ("approve", "abandon", "reopen"):
+        draft = barring(book)
+        digest = book.seal(draft)
+        for _ in range(3):
+            book.approve(draft, digest, BOB)
+        assert [[approval.key for approval in tally] for tally in _tallies(book)] == [[BOB.public]]
+        if end == "approve":
+            book.approve(draft, digest, CAROL)
+        else:
+            book.done(end, DraftArguments(draft))
+        assert _tallies(book) == []
+        if end != "abandon":
+            book.done("abandon", DraftArguments(draft))
 
 
 # --- chunks and digests ---------------------------------------------------------------------------------------------
