@@ -78,7 +78,4 @@ class App:
 
 
 def _end(host: ChainHost, role: str) -> RelayEnd:
-    core = host.core
-    return RelayEnd(
-        host.home.genesis.name, role, core.chain, core.gateway, host.home.keys.member, core.listeners.append
-    )
+    return RelayEnd(host.home.genesis.name, role, host.core, host.home.keys.member)

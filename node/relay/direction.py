@@ -10,6 +10,8 @@ import asyncio
 import secrets
 import time
 from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from statistics import median
 from typing import Any, Final
 
@@ -27,14 +29,15 @@ from contracts.bridge.records import (
     RoleQuery,
 )
 from ledger.encoding import Codec, encode
-from ledger.errors import InvalidInput, NotFound, RemoteFault
+from ledger.errors import Fatal, InvalidInput, NotFound, TidegateError
 from ledger.packet import Delivery
 from ledger.transaction import Body, Call, Transaction, build
 from node.chain import Committed
 from node.clock import monotonic_ms
-from node.relay.assembly import Cargo, build_deliveries, cargo_of, open_cargo, prove_header
-from node.relay.ends import BRIDGE, RelayEnd
-from node.relay.turns import Turns
+from node.driver import is_ok
+from node.relay.assembly import cargo_of, deliveries_of, open_cargo, prove_header
+from node.relay.ends import BRIDGE, DELIVER, RelayEnd, is_delivery
+from node.relay.turns import STEP_MS, Turns
 
 log = structlog.get_logger(__name__)
 
@@ -43,13 +46,35 @@ MAX_UNDER_WAY: Final = 16
 """Blocks that are being delivered at once in one direction."""
 MAX_ATTEMPTS: Final = 5
 """Deliveries of one block in a row; then the next rescan tries again."""
-DELIVERY_TIMEOUT_S: Final = 20.0
+MAX_COURTESY: Final = 3
+"""How often a relay whose turn it is not waits a step longer because another one's delivery waits for a block."""
+OUTCOME_S: Final = 20.0
+"""How long at a time the outcome of a delivery is waited for; there is no second one while it waits for a block."""
 EXPIRY_BLOCKS: Final = 64
 FINALITY_SAMPLES: Final = 1_024
 """Deliveries whose time from submission to commit the report's median is of."""
 MAX_PAGES: Final = 64
+REMEMBERED_BLOCKS: Final = 64
+"""Blocks of the destination that a relay learns from, when it starts, which others there are."""
 NOTHING_NEW: Final = "bridge_nothing_new"
+OVERTAKEN: Final = ("bridge_client_", "bridge_anchor_unknown")
+"""How refusals begin when a later block's header was first: the same cargo with a new proof will do."""
 _delivered_codec = Codec(Delivered, 1_024, "delivery result")
+
+
+@dataclass(slots=True)
+class _Turn:
+    """A block of the source that is to be delivered.
+
+    Attributes:
+        due_ms: when; monotonic.
+        delayed: True when another relay is to be first.
+        courtesy: how often we have waited a step longer for it.
+    """
+
+    due_ms: int
+    delayed: bool
+    courtesy: int = 0
 
 
 class Direction:
@@ -64,7 +89,7 @@ class Direction:
         self.source = source
         self.destination = destination
         self.turns = Turns(destination.key.public)
-        self._queued: set[int] = set()
+        self._turns_due: dict[int, _Turn] = {}
         self._under_way: dict[int, asyncio.Task[None]] = {}
         self._wake = asyncio.Event()
         self.packets = 0
@@ -73,97 +98,150 @@ class Direction:
         self.failures = 0
         self.busy_ms = 0.0
         self._finality_ms: deque[float] = deque(maxlen=FINALITY_SAMPLES)
-        source.subscribe(self._on_source_block)
-        destination.subscribe(self._on_destination_block)
+        source.core.listeners.append(self._on_source_block)
+        destination.core.listeners.append(self._on_destination_block)
 
     # --- what the chains tell us ------------------------------------------------------------------------------------
 
     def _on_source_block(self, committed: Committed) -> None:
-        if cargo_of(committed.candidate.result.receipts, self.destination.chain.chain_id):
-            self._queued.add(committed.height)
-            self._wake.set()
+        if cargo_of(committed.candidate.result.receipts, self.source, self.destination):
+            self._schedule(committed.height)
 
     def _on_destination_block(self, committed: Committed) -> None:
-        now = monotonic_ms()
-        for transaction in committed.candidate.transactions:
-            calls = transaction.body.calls
-            if calls and calls[0].contract == BRIDGE and transaction.body.sender != self.destination.key.public:
-                self.turns.seen(transaction.body.sender, now)
+        self._note_relays(committed.candidate.transactions, committed.candidate.result.receipts)
+
+    def _note_relays(self, transactions: Sequence[Transaction], receipts: Sequence[bytes]) -> None:
+        """Who brought something is a relay. What was refused proves nothing: anybody may send it."""
+        for transaction, receipt in zip(transactions, receipts, strict=False):
+            sender = transaction.body.sender
+            if sender != self.destination.key.public and is_delivery(transaction) and is_ok(receipt):
+                self.turns.seen(sender, monotonic_ms())
+
+    def _look_back(self) -> None:
+        """A relay that starts waits its turn from the first block on: others are seen in the last blocks."""
+        store, tip = self.destination.chain.store, self.destination.chain.tip.height
+        for height in range(max(1, tip - REMEMBERED_BLOCKS), tip + 1):
+            wires = store.transactions(height)
+            self._note_relays([Transaction.decode(wire) for wire in wires], store.receipts(height))
 
     # --- working ----------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Delivers until it is cancelled."""
+        self._look_back()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._rescan(), name="relay_rescan")
             group.create_task(self._renew(), name="relay_renew")
             while True:
-                await self._wake.wait()
+                pause_ms = self._start_due(group)
+                try:
+                    async with asyncio.timeout(None if pause_ms is None else pause_ms / 1000):
+                        await self._wake.wait()
+                except TimeoutError:
+                    continue
                 self._wake.clear()
-                for height in sorted(self._queued):
-                    if len(self._under_way) >= MAX_UNDER_WAY:
-                        break
-                    self._queued.discard(height)
-                    if height not in self._under_way:
-                        self._under_way[height] = group.create_task(self._carry(height))
 
-    async def _carry(self, height: int) -> None:
+    def _start_due(self, group: asyncio.TaskGroup) -> int | None:
+        """Starts what is due, as far as there is room, oldest first; milliseconds until something else is."""
+        now, later = monotonic_ms(), None
+        for height, turn in sorted(self._turns_due.items()):
+            if height in self._under_way:
+                continue
+            if turn.due_ms > now:
+                later = turn.due_ms - now if later is None else min(later, turn.due_ms - now)
+            elif len(self._under_way) < MAX_UNDER_WAY:
+                self._under_way[height] = group.create_task(self._carry(height, turn))
+        return later
+
+    def _schedule(self, height: int) -> None:
+        if height not in self._turns_due:
+            now = monotonic_ms()
+            delay_ms = self.turns.delay_ms(height, now)
+            self._turns_due[height] = _Turn(now + delay_ms, delayed=delay_ms > 0)
+            self._wake.set()
+
+    async def _carry(self, height: int, turn: _Turn) -> None:
+        done = True
         try:
-            delay_ms = self.turns.delay_ms(height, monotonic_ms())
-            await asyncio.sleep(delay_ms / 1000)
-            if await self._deliver(height) and delay_ms:
+            if turn.delayed and turn.courtesy < MAX_COURTESY and self._others_are_at_it():
+                turn.courtesy += 1
+                turn.due_ms = monotonic_ms() + STEP_MS
+                done = False
+            elif await self._deliver(height) and turn.delayed:
                 self.turns.missed(height, monotonic_ms())
-        except (InvalidInput, RemoteFault) as error:
+        except NotFound:
+            pass  # the destination does not know the source yet; the rescan comes back to it
+        except TidegateError as error:
+            if isinstance(error, Fatal):
+                raise
             self.failures += 1
             log.warning("relay_delivery_failed", source=self.source.name, height=height, code=error.code)
         finally:
             del self._under_way[height]
+            if done:
+                del self._turns_due[height]
             self._wake.set()
+
+    def _others_are_at_it(self) -> bool:
+        """Whether another relay's delivery waits for a block: then blocks are slow, and the relay is not dead."""
+        own = self.destination.key.public
+        return any(transaction.body.sender != own for transaction in self.destination.waiting_deliveries())
+
+    @property
+    def _idle(self) -> bool:
+        """True while nothing that this daemon knows can be relied on."""
+        return self.source.behind or self.destination.behind
 
     async def _deliver(self, height: int) -> bool:
         """Delivers what block ``height`` still has for the destination; True when this relay brought something."""
         brought = False
         for _ in range(MAX_ATTEMPTS):
             begun = time.perf_counter()
-            cargo = open_cargo(
-                cargo_of(self.source.chain.store.receipts(height), self.destination.chain.chain_id),
-                self.source,
-                self.destination,
-            )
-            if not cargo:
+            if self._idle or self._frozen():
                 return brought
-            sending = []
-            for delivery, part in build_deliveries(self.source, self.destination, height, cargo):
-                sending.append(self._send(delivery, part))
+            receipts = self.source.chain.store.receipts(height)
+            items = open_cargo(cargo_of(receipts, self.source, self.destination), self.source, self.destination)
+            deliveries = deliveries_of(self.source, self.destination, height, receipts, items) if items else []
+            transactions = [self._transaction(delivery) for delivery in deliveries]
             self.busy_ms += (time.perf_counter() - begun) * 1000
-            answers = await asyncio.gather(*sending)
-            if not any(answers):
+            if not transactions:
                 return brought
-            brought = True
+            outcomes = await asyncio.gather(*[self._send(transaction) for transaction in transactions])
+            if not any(outcomes):
+                return brought
+            brought = brought or "brought" in outcomes
         return brought
 
-    async def _send(self, delivery: Delivery, part: list[Cargo]) -> bool:
-        """Submits one delivery; False when it brought nothing, and there is no sense in repeating it at once."""
-        transaction = await self._transaction(delivery)
+    def _frozen(self) -> bool:
+        """True when the destination believes nothing of the source any more, until its governors say otherwise."""
+        return self.destination.view("client", RoleQuery(self.source.role), ClientView).state.frozen
+
+    async def _send(self, transaction: Transaction) -> str:
+        """Submits one delivery until its fate is certain: ``brought``, ``again`` (with a new proof), or nothing."""
         begun = time.perf_counter()
+        gateway = self.destination.core.gateway
         try:
-            outcome = await self.destination.gateway.submit_and_wait(transaction, DELIVERY_TIMEOUT_S)
+            outcome = await gateway.submit_and_wait(transaction, OUTCOME_S)
+            while outcome.status == "pending":
+                outcome = await gateway.wait(transaction.tx_id, OUTCOME_S)
         except InvalidInput as error:
-            # Somebody else was faster, or a delivery of a later block overtook this one: what is left is looked up.
-            if error.code != NOTHING_NEW:
-                log.info("relay_delivery_refused", source=self.source.name, code=error.code)
-            return error.code != NOTHING_NEW and error.code.startswith("client_")
+            return self._refused(error.code)
         if outcome.status != "committed":
-            log.info("relay_delivery_refused", source=self.source.name, code=outcome.code or outcome.status)
-            return outcome.code.startswith("client_")
+            return self._refused(outcome.code or outcome.status)
         self._finality_ms.append((time.perf_counter() - begun) * 1000)
         done = _delivered_codec.decode(outcome.results[0])
         self.deliveries += 1
         self.packets += done.taken + done.refused
         self.answers += done.answered
-        return bool(done.taken + done.refused + done.answered) or not part
+        return "brought" if done.taken + done.refused + done.answered else ""
 
-    async def _transaction(self, delivery: Delivery) -> Transaction:
+    def _refused(self, code: str) -> str:
+        # Nothing new: another relay was faster.
+        if code != NOTHING_NEW:
+            log.info("relay_delivery_refused", source=self.source.name, code=code)
+        return "again" if code.startswith(OVERTAKEN) else ""
+
+    def _transaction(self, delivery: Delivery) -> Transaction:
         end = self.destination
         body = Body(
             1,
@@ -173,7 +251,7 @@ class Direction:
             secrets.token_bytes(16),
             (),
             (),
-            (Call(BRIDGE, "deliver", encode(delivery)),),
+            (Call(BRIDGE, DELIVER, encode(delivery)),),
             (),
             b"",
         )
@@ -184,46 +262,53 @@ class Direction:
     async def _rescan(self) -> None:
         while True:
             try:
-                found = self._heights()
+                if not self._idle and not self._frozen():
+                    await self._scan()
             except NotFound:
-                found = set()  # the chains do not know each other yet
-            self._queued.update(found - self._under_way.keys())
-            if self._queued:
-                self._wake.set()
+                pass  # the chains do not know each other yet
             await asyncio.sleep(RESCAN_S)
 
-    def _heights(self) -> set[int]:
-        """Source blocks with something that the destination has not taken."""
+    async def _scan(self) -> None:
+        """Schedules the source's blocks with something that the destination has not taken."""
         source, destination = self.source, self.destination
-        heights: set[int] = set()
-        for page in _outbox(source, destination.role):
+        async for page in _outbox(source, destination.role):
             asked = DeliveredQuery(source.role, tuple(item.packet.sequence for item in page))
             view = destination.view("delivered", asked, DeliveredView)
-            heights.update(item.height for item, taken in zip(page, view.taken, strict=True) if not taken)
-        for page in _outbox(destination, source.role):
+            for item, taken in zip(page, view.taken, strict=True):
+                if not taken:
+                    self._schedule(item.height)
+        async for page in _outbox(destination, source.role):
             asked = DeliveredQuery(destination.role, tuple(item.packet.sequence for item in page))
-            view = source.view("delivered", asked, DeliveredView)
-            heights.update(height for height in view.heights if height)
-        return heights
+            for height in source.view("delivered", asked, DeliveredView).heights:
+                if height:
+                    self._schedule(height)
 
     async def _renew(self) -> None:
         """Brings a new header at half of the client's ``max_staleness_ms`` when nothing else brings one."""
+        pause_s = 1.0
         while True:
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(pause_s)
+            pause_s = 1.0
             try:
                 client = self.destination.view("client", RoleQuery(self.source.role), ClientView)
+                if self._idle or client.state.frozen:
+                    continue
                 tip = self.source.chain.tip
                 age_ms = int(time.time() * 1000) - client.state.latest.time_ms
                 wait_ms = client.max_staleness_ms // 2 + self.turns.delay_ms(tip.height, monotonic_ms())
-                if client.state.frozen or age_ms < wait_ms or tip.header.time_ms <= client.state.latest.time_ms:
+                if age_ms < wait_ms or tip.header.time_ms <= client.state.latest.time_ms:
+                    pause_s = min(1.0, max(50, wait_ms - age_ms) / 1000)
                     continue
                 proof = prove_header(self.source, self.destination, tip.height)
-                await self._send(Delivery(proof, (), (), ()), [])
-            except (InvalidInput, RemoteFault) as error:
-                if not isinstance(error, NotFound):
-                    log.warning("relay_renewal_failed", source=self.source.name, code=error.code)
+                await self._send(self._transaction(Delivery(proof, (), (), ())))
+            except NotFound:
+                continue
+            except TidegateError as error:
+                if isinstance(error, Fatal):
+                    raise
+                log.warning("relay_renewal_failed", source=self.source.name, code=error.code)
 
-    # --- how it is --------------------------------------------------------------------------------------------------
+    # --- how it goes ------------------------------------------------------------------------------------------------
 
     def document(self) -> dict[str, Any]:
         """This direction in ``node.status``."""
@@ -239,7 +324,8 @@ class Direction:
             "failures": self.failures,
             "busy_ms": round(self.busy_ms, 1),
             "finality_ms": round(median(self._finality_ms), 2) if self._finality_ms else None,
-            "under_way": len(self._under_way) + len(self._queued),
+            "under_way": len(self._turns_due),
+            "catching_up": self._idle,
         }
         try:
             client = destination.view("client", RoleQuery(source.role), ClientView)
@@ -263,14 +349,14 @@ class Direction:
         }
 
 
-def _outbox(end: RelayEnd, role: str) -> list[tuple[OutboxItem, ...]]:
-    pages: list[tuple[OutboxItem, ...]] = []
+async def _outbox(end: RelayEnd, role: str) -> AsyncIterator[tuple[OutboxItem, ...]]:
+    """Pages of the packets of ``end`` that wait for their answer; other work may come between two pages."""
     after = 0
     for _ in range(MAX_PAGES):
         page = end.view("outbox", OutboxQuery(role, after, 100), OutboxPage)
         if page.items:
-            pages.append(page.items)
             after = page.items[-1].packet.sequence
+            yield page.items
         if not page.more:
-            break
-    return pages
+            return
+        await asyncio.sleep(0)

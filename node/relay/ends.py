@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from ledger.encoding import Record, encode
 from ledger.keys import SigningKey
-from node.chain import Chain, Committed
-from node.local import LocalGateway
+from ledger.transaction import Transaction
+from node.chain import Chain
+from node.core import NodeCore
 
 R = TypeVar("R", bound=Record)
-BRIDGE = "bridge"
+BRIDGE: Final = "bridge"
+DELIVER: Final = "deliver"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,18 +24,24 @@ class RelayEnd:
     Attributes:
         name: of the chain.
         role: what the chain is to the other one: ``business`` or ``supervision``.
-        chain: its committed chain on this node, for proofs.
-        gateway: to ask and to submit.
+        core: this daemon's node of it.
         key: admitted on this chain with the role ``fusion``.
-        subscribe: takes a function that hears of every committed block; it must not raise.
     """
 
     name: str
     role: str
-    chain: Chain
-    gateway: LocalGateway
+    core: NodeCore
     key: SigningKey
-    subscribe: Callable[[Callable[[Committed], None]], None]
+
+    @property
+    def chain(self) -> Chain:
+        """What is committed, as this node has it."""
+        return self.core.chain
+
+    @property
+    def behind(self) -> bool:
+        """True while this node is catching up: what it knows of the chain is old."""
+        return self.core.synchroniser.syncing or self.core.synchroniser.behind
 
     def view(self, name: str, arguments: Record, kind: type[R]) -> R:
         """Asks a view of this chain's bridge.
@@ -41,6 +49,16 @@ class RelayEnd:
         Raises:
             NotFound: as the view says.
         """
-        answer = self.gateway.run_view(BRIDGE, name, encode(arguments))
+        answer = self.core.gateway.run_view(BRIDGE, name, encode(arguments))
         assert isinstance(answer, kind)
         return answer
+
+    def waiting_deliveries(self) -> Iterator[Transaction]:
+        """Deliveries of whomever that wait for a block here."""
+        return (transaction for transaction in self.core.mempool.candidates() if is_delivery(transaction))
+
+
+def is_delivery(transaction: Transaction) -> bool:
+    """True for what a relay sends."""
+    calls = transaction.body.calls
+    return bool(calls) and calls[0].contract == BRIDGE and calls[0].method == DELIVER

@@ -51,7 +51,6 @@ from node.consortium.bootstrap import Bootstrap
 from node.consortium.cast import Cast
 from node.consortium.parties import Party, new_party
 from node.consortium.plan import HOSPITALS, OFFICERS_NEEDED, PLATFORM
-from node.core import NodeCore
 from node.local import LocalGateway
 from node.network import BUSINESS_CONTRACTS, SUPERVISION_CONTRACTS
 from node.relay.ends import RelayEnd
@@ -269,9 +268,7 @@ class World:
 
     def _end(self, net: Net, role: str, index: int) -> RelayEnd:
         place = net.validators + index
-        core = net.core(place)
-        subscribe = core.listeners.append
-        return RelayEnd(net.genesis.name, role, core.chain, core.gateway, net.members[place].member, subscribe)
+        return RelayEnd(net.genesis.name, role, net.core(place), net.members[place].member)
 
     def start_relay(
         self, index: int, make: Callable[[RelayEnd, RelayEnd], RelayService] = RelayService
