@@ -80,7 +80,7 @@ def use_grant(
     """
     grant = find_grant(context.state, flow.flow, stage)
     view = flow.stage(stage)
-    if grant is None or view is None or view.status in (PENDING, REFUSED) or grant.attempt != view.attempt:
+    if grant is None or view is None or view.status in (PENDING, REFUSED):
         raise Refusal(
             codes.GRANT_MISSING,
             f"the supervision chain granted no {stage} of this flow; a token alone is worth nothing",

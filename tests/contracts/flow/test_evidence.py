@@ -219,6 +219,11 @@ def test_a_limit_is_refused_when_too_few_officers_signed():
     world = World()
     world.limit(100, code="flow_limit_unsigned", by=(OFFICERS[0],))
     world.limit(100)
-    made = world.regulate("set_limit", decisions.SetLimit(Limit("commission", CNY, 2, 1)), OFFICERS[0])
-    world.answered()
-    world.say(messages.LIMIT, Limit("commission", CNY, 3, 1), "flow_limit_unsigned", evidence=[bytes(made.tx_id)])
+
+
+def test_a_limit_is_refused_when_officers_signed_another_one():
+    world = World()
+    made = world.regulate("set_limit", decisions.SetLimit(Limit("commission", CNY, 1, 100)), *OFFICERS[:2])
+    assert world.answered() == "ok"
+    other = Limit("commission", CNY, 2, 2**60)
+    world.say(messages.LIMIT, other, "flow_limit_unsigned", evidence=[bytes(made.tx_id)])

@@ -83,13 +83,7 @@ class World:
                 ),
             ),
         )
-        self.supervision = Chain(
-            "supervision",
-            people=REGULATORS,
-            kinds=("keyring",),
-            instances=[Regulator(SUPERVISION)],
-            policies={"officers": OFFICERS_LOCK, "authorities": AUTHORITIES_LOCK},
-        )
+        self.supervision = self.regulator()
         kit.pair(business=self.business, supervision=self.supervision)
         self.boxes: dict[bytes, DecryptionKey] = {}
         for owner in PEOPLE:
@@ -99,6 +93,16 @@ class World:
             self.define(kinds.prescription(**kind_changes), version=2)
         self.flow = self.authorisation = b""
         self.fresh()
+
+    def regulator(self) -> Chain:
+        """The supervision chain, before it knows the business chain."""
+        return Chain(
+            "supervision",
+            people=REGULATORS,
+            kinds=("keyring",),
+            instances=[Regulator(SUPERVISION)],
+            policies={"officers": OFFICERS_LOCK, "authorities": AUTHORITIES_LOCK},
+        )
 
     # --- keys and time ----------------------------------------------------------------------------------------------
 
