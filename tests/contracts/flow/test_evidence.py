@@ -227,3 +227,18 @@ def test_a_limit_is_refused_when_officers_signed_another_one():
     assert world.answered() == "ok"
     other = Limit("commission", CNY, 2, 2**60)
     world.say(messages.LIMIT, other, "flow_limit_unsigned", evidence=[bytes(made.tx_id)])
+
+
+@pytest.mark.parametrize(("contract", "method"), [("registry", "decide"), (SUPERVISION, "control")])
+def test_the_same_words_said_to_another_contract_or_method_do_not_count(contract, method):
+    world = filed()
+    decision = world.decision("file")
+    made = world.supervision.tx(AUTHORITY, call(contract, method, decisions.Decide(decision, b"", (), b"")))
+    tx_id = bytes(made.tx_id)
+    origin = PacketOrigin(1, 1, tx_id, 0, {}, {tx_id: made})
+    packet = Packet(
+        bytes(world.supervision.chain_id), b"d" * 32, 1, SUPERVISION, "flow", "decision", b"", (), 0, (tx_id,)
+    )
+    with pytest.raises(Refusal) as caught:
+        require_decision(world.business.context("flow"), packet, origin, decision)
+    assert caught.value.code == UNSIGNED
