@@ -66,6 +66,7 @@ class FlowClient(FlowSession):
         subject: bytes = b"",
         asset: str = "",
         amount: int = 0,
+        masked: bytes | None = None,
     ) -> Filed:
         """Files a document: sealed to the authorities, and, masked as the kind says, to the platform.
 
@@ -78,6 +79,7 @@ class FlowClient(FlowSession):
             subject: fingerprint of what it stands for; empty for documents about a person.
             asset: of ``amount``.
             amount: minor units.
+            masked: what the platform gets, where the caller has masked the document already.
 
         Raises:
             CallRefused: with the contract's code.
@@ -87,13 +89,16 @@ class FlowClient(FlowSession):
         await self.start()
         commitment = commitment_of(document)
         flow = self.flow_id(filer.public, document)
-        masked = documents.masked_body(document, (await self.kind(kind)).masked) if platform else b""
+        if masked is None:
+            masked = documents.masked_body(document, (await self.kind(kind)).masked) if platform else b""
+
+        copied = masked
 
         async def arguments() -> calls.File:
             copy = None
             if platform:
                 recipients = (await self.keys.of(platform),)
-                copy = self._seal(filer, masked, flow, kinds.FILE_COPY, commitment, recipients)
+                copy = self._seal(filer, copied, flow, kinds.FILE_COPY, commitment, recipients)
             envelope = await self._for_authorities(filer, document, flow, stage=FILE)
             return calls.File(kind, platform, patient, commitment, envelope, copy, subject, asset, amount)
 

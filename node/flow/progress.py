@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import Final
 
 from contracts.flow import answers as a
@@ -58,6 +59,7 @@ class StageProgress:
         reason: reason code of a refusal.
         rule: that refused.
         rule_version: of the rules that held.
+        seen_at: monotonic seconds when this was learnt.
     """
 
     attempt: int
@@ -69,6 +71,7 @@ class StageProgress:
     reason: str = ""
     rule: str = ""
     rule_version: int = 0
+    seen_at: float = field(default_factory=monotonic)
 
 
 @dataclass(slots=True)
