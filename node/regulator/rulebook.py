@@ -132,6 +132,12 @@ async def definition_of(gateway: Gateway, number: int) -> Definition:
     return (await version_of(gateway, number)).definition if number else Definition((), (), ())
 
 
+async def next_base(gateway: Gateway) -> int:
+    """The version that a draft changes which is to follow what is in force, or is to come already; 0 for none."""
+    steps = (await status(gateway)).steps
+    return steps[-1].version if steps else 0
+
+
 # --- proposing ------------------------------------------------------------------------------------------------------
 
 
@@ -153,7 +159,7 @@ async def propose(
     """
     gateway = officer.gateway
     info = await gateway.info()
-    base = plan.base if plan.base is not None else await _base(gateway)
+    base = plan.base if plan.base is not None else await next_base(gateway)
     proposal = plan.proposal(base)
     draft = await _own_draft(officer, proposal_digest(info.chain_id, proposal))
     if draft is None:
@@ -167,12 +173,6 @@ async def propose(
         return number, draft.digest
     sealed = result_of(await officer.call(CONTRACT, "seal", DraftArguments(number)), Sealed)
     return number, sealed.digest
-
-
-async def _base(gateway: Gateway) -> int:
-    """The version that a draft changes that is to follow what is in force, or is to come already."""
-    steps = (await status(gateway)).steps
-    return steps[-1].version if steps else 0
 
 
 async def _own_draft(officer: Caller, proposal: bytes) -> VersionRecord | None:
