@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from contracts.interface import MAX_DUE_ITEMS_PER_BLOCK, EndContext, StateSpace
-from contracts.messages import DECISION, GRANT, decision_codec, grant_codec
+from contracts.messages import DECISION, GRANT, OPINION, decision_codec, grant_codec
 from contracts.supervision import calls, codes, requests
 from contracts.supervision.calls import EXPIRED_EVENT, RequestExpired
 from contracts.supervision.sending import send_refusal
@@ -52,7 +52,11 @@ def on_answer(context: EndContext, packet: Packet, answer: Answer) -> None:
     if record is None or record.status not in (calls.AUTHORISED, calls.GRANTED):
         return
     flow = load_flow(context.state, said.flow)
-    if flow is not None and flow.authorisation and flow.authorisation == record.transaction:
+    if flow is None:
+        raise BrokenInvariant("a request without its flow")
+    if flow.authorisation and flow.authorisation == record.transaction:
         flow = replace(flow, authorisation=b"")
-        store_flow(context.state, said.flow, flow)
+    elif said.stage == OPINION:
+        flow = replace(flow, reviewer=b"")
+    store_flow(context.state, said.flow, flow)
     requests.move(context, flow, record, calls.LATE, reason=answer.code)

@@ -283,3 +283,14 @@ def test_a_grant_is_late_when_the_business_chain_does_not_take_it(world):
     world.answered(world.packets()[0], "flow_stage_late")
     assert (world.shown(request).status, world.shown(request).reason) == ("late", "flow_stage_late")
     assert world.view("flow", a.FlowQuery(request.flow)).authorisation
+
+
+def test_an_order_needs_another_opinion_when_the_business_chain_did_not_take_the_confirmation(world):
+    world.filed()
+    world.ask(world.request(m.REVIEW), "granted")
+    opinion = world.ask(world.request(m.OPINION))
+    world.attest(opinion)
+    world.answered(world.packets()[0], "expired")
+    assert refusal_of(world, world.ask(world.request(m.ORDER), "refused")) == codes.OPINION_MISSING
+    world.attest(world.ask(world.request(m.OPINION, attempt=2)))
+    world.ask(world.request(m.ORDER, attempt=2), "granted")
