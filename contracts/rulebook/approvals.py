@@ -50,12 +50,15 @@ tally_codec = Codec(Tally, 128 * 1024, "tally of approvals")
 
 
 def signers_of(context: CallContext, lock: Lock) -> tuple[PublicKey, ...]:
-    """The keys of a policy that signed this transaction, sender or cosigners; they count as needed signatures.
+    """The admitted keys of a policy that signed this transaction, sender or cosigners; they count as needed signatures.
+
+    A revoked key's signature is worth nothing, whoever sends it along: the transaction is refused for it.
 
     Raises:
         Refusal: ``not_permitted``: none of them did.
     """
-    signers = tuple(key for key in keys_of(lock) if context.signed_by(key))
+    member = context.directory.member
+    signers = tuple(key for key in keys_of(lock) if member(key) is not None and context.signed_by(key))
     if not signers:
         raise Refusal(NOT_PERMITTED, "no key of the policy that may do this signed the transaction")
     return signers

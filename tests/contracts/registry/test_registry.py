@@ -8,15 +8,16 @@ from contracts import codes as common
 from contracts.executor import BlockExecution
 from contracts.interface import EndContext
 from contracts.registry import codes
-from contracts.registry.calls import DocumentOpened
+from contracts.registry.calls import DocumentOpened, KeyArguments, Verify
 from contracts.registry.participants import control_class, identity_context, participant
 from contracts.rulebook.approvals import APPROVALS
+from ledger.admission import Revocation, sign_revocation
 from ledger.encoding import Codec
 from ledger.envelope import envelope_codec, envelope_digest
 from ledger.errors import NotFound
 from ledger.sealing import DecryptionKey, open_envelope
 from ledger.state import Overlay, contract_prefix
-from tests.contracts.bench import ALICE, BOB, CAROL, START_MS
+from tests.contracts.bench import ALICE, AUTHORITY, BOB, CAROL, START_MS
 from tests.contracts.registry.people import (
     COURIER,
     EYES,
@@ -201,6 +202,19 @@ def test_officers_alone_activate_suspend_and_reinstate(people: People) -> None:
         assert people.step(method, CAROL, reason) == "ok"
         assert people.participant().reason == reason
     assert people.participant().status == "active"
+
+
+def test_signature_of_a_revoked_officer_or_authority_is_worth_nothing_when_others_send_it(people: People) -> None:
+    people.register()
+    verification = Verify(PHARMACIST, people.participant().document, True, "")
+    for key in (EYES, CAROL):
+        signed = sign_revocation(Revocation(people.genesis.chain_id, key.public, 1_000, "key_lost"), [AUTHORITY])
+        assert people.send("admission", "revoke", signed, PLATFORM).code == "ok"
+    assert people.send("registry", "verify", verification, PLATFORM, EYES).code == common.NOT_PERMITTED
+    assert people.send("registry", "verify", verification, OTHER_EYES).code == "ok"
+    activation = KeyArguments(PHARMACIST)
+    assert people.send("registry", "activate", activation, PLATFORM, CAROL).code == common.NOT_PERMITTED
+    assert people.send("registry", "activate", activation, PLATFORM, BOB).code == "ok"
 
 
 @pytest.mark.parametrize("method", ["activate", "suspend", "reinstate"])
