@@ -71,6 +71,8 @@ class Synchroniser:
         self._distrusted: dict[PeerId, tuple[int, float]] = {}
         self._claimed = asyncio.Event()
         self._arrived = asyncio.Event()
+        # Highest announced block that is being imported, or will be: the one after it is taken as well.
+        self._coming = 0
         self.syncing = False
 
     def attach(self, importer: Importer, peers: RequestSender) -> None:
@@ -123,19 +125,20 @@ class Synchroniser:
         if header.height <= tip.height:
             known = name == tip.block_id if header.height == tip.height else False
             return Verdict.ACCEPT if known else Verdict.IGNORE
-        if header.height > tip.height + 1:
+        if header.height > max(tip.height, self._coming) + 1:
             self._claims[peer] = max(self._claims.get(peer, 0), header.height)
             self._claimed.set()
             return Verdict.LATER
-        self._verify(announcement.certificate, name)
+        self._verify(announcement.certificate, name, header.height)
         self._verified(announcement.block)
         if not self._pushed.full():
+            self._coming = max(self._coming, header.height)
             self._pushed.put_nowait((peer, announcement))
             self._arrived.set()
         return Verdict.ACCEPT
 
-    def _verify(self, certificate: CommitCertificate, name: Hash32) -> None:
-        if certificate.block_id != name or certificate.height != self._chain.tip.height + 1:
+    def _verify(self, certificate: CommitCertificate, name: Hash32, height: int) -> None:
+        if certificate.block_id != name or certificate.height != height:
             raise InvalidBlock("the certificate is of another block", code="certificate_invalid")
         if certificate.epoch != self._chain.epoch.number:
             raise InvalidBlock("the certificate is of another epoch", code="certificate_invalid")
@@ -159,6 +162,7 @@ class Synchroniser:
             while not self._pushed.empty():
                 peer, pushed = self._pushed.get_nowait()
                 await self._take_pushed(peer, pushed)
+            self._coming = 0
 
     async def _fetch_missing(self) -> None:
         while True:
@@ -182,6 +186,10 @@ class Synchroniser:
                 return
             header = pushed.block.header
             if header.height != self._chain.tip.height + 1:
+                if header.height > self._chain.tip.height:
+                    # The block before it came to nothing.
+                    self._claims[peer] = max(self._claims.get(peer, 0), header.height)
+                    self._claimed.set()
                 return
             transactions = await self._fetcher.transactions(split_refs(pushed.block.refs), ())
             if transactions is None:
@@ -263,7 +271,7 @@ class Synchroniser:
             return
         if height != tip.height + 1 or decided.header.parent != tip.block_id:
             raise InvalidBlock(f"block {height} does not follow our tip {tip.height}", code="parent_wrong")
-        self._verify(decided.certificate, block_id(decided.header))
+        self._verify(decided.certificate, block_id(decided.header), height)
         transactions = [Transaction.decode(wire) for wire in decided.transactions]
         refs = b"".join([transaction.ref for transaction in transactions])
         await self._execute(Block(decided.header, refs), transactions, decided.certificate)

@@ -312,6 +312,26 @@ async def test_announcement_only_makes_us_ask_when_it_is_of_a_height_beyond_the_
     await node.reach(3)
 
 
+async def test_announced_block_is_imported_without_waiting_when_the_one_before_it_is_being_imported(
+    node: Follower,
+) -> None:
+    await node.grow(3)
+    for height in (1, 2, 3):
+        assert node.sync.on_announcement(HONEST, node.announcement(height)) is Verdict.ACCEPT
+    await node.reach(3)
+    assert {kind for _, kind in node.peers.asked} == {RequestKind.TRANSACTIONS}
+
+
+async def test_block_is_asked_for_when_the_announced_one_before_it_came_to_nothing(node: Follower) -> None:
+    await node.grow(2)
+    full = node.peers.serving[HONEST]
+    node.peers.serving[HONEST] = lambda kind, payload: full(kind, payload) if kind is RequestKind.BLOCKS else b"\x90"
+    node.sync.on_announcement(HONEST, node.announcement(1))
+    node.sync.on_announcement(HONEST, node.announcement(2))
+    await node.reach(2)
+    assert (HONEST, RequestKind.BLOCKS) in node.peers.asked
+
+
 async def test_pushed_block_is_imported_when_it_is_the_next_one(node: Follower) -> None:
     await node.grow(2)
     store = node.ahead.chain.store
