@@ -16,6 +16,13 @@ COMMANDS: Final = {
     "utxo": "List unspent outputs.",
     "block": "Look at blocks.",
     "commission": "Agreements, bookings and settlements.",
+    "supervision": "What the regulator sees and decides.",
+    "rules": "Lists and expressions that decide about stages of flows.",
+    "registry": "Who takes part in supervised flows.",
+    "fusion": "The nodes that join the two chains.",
+    "governance": "Proposals that a chain's governors approve.",
+    "admission": "Who is admitted to a chain.",
+    "flow": "Supervised flows: file, review, order, pay, deliver, import.",
 }
 """Subcommands in the order of the help; each is ``command`` in the module of its name."""
 VERSION: Final = "0.1.0"

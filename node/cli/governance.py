@@ -1,0 +1,34 @@
+"""``tidegate governance``: proposals that a chain's governors approve."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import click
+
+from node.cli.lazy_group import LazyCommands
+
+COMMANDS: Final = {
+    "list": ("governance_look", "List proposals, or policies."),
+    "show": ("governance_look", "Show a proposal with its content."),
+    "approve": ("governance_decide", "Approve a proposal."),
+    "withdraw": ("governance_decide", "Take an approval back."),
+    "propose-policy": ("governance_propose", "Propose a named policy, such as the officers."),
+    "propose-kind": ("governance_propose", "Propose a flow kind, or a kind's next version."),
+    "propose-client": ("governance_propose", "Propose the light client of the other chain."),
+    "delegate": ("governance_propose", "Propose that an organisation admits its own patients."),
+}
+"""Subcommands in the order of the help: the module of each, which has a ``NAME_command``, and what it does."""
+
+
+@click.group(cls=LazyCommands, table=COMMANDS)
+def command() -> None:
+    """Proposals that a chain's governors approve, k of n, and that then take effect.
+
+    --home is a member's of the chain, who sends the transaction; governors sign with --key, once for each key file.
+
+    \b
+    tidegate governance propose-kind visa.toml --home DIR/business --key governor1.key
+    tidegate governance list    --home DIR/business
+    tidegate governance approve PROPOSAL --home DIR/business --key governor2.key
+    """  # noqa: D301 - click's mark against rewrapping is a backslash
