@@ -65,6 +65,10 @@ from ledger.transaction import (
 from ledger.types import Amount, Hash32, Height, OutPoint, PublicKey, TxId
 from ledger.validators import ValidatorSet
 from node.client import BulkAnswer, Client
+from node.flow.client import FlowClient
+from node.flow.errors import FlowEnded, FlowTimeout, PurseEmpty, StageExpired, StageRefused
+from node.flow.failover import FailoverGateway
+from node.flow.progress import FlowProgress
 from node.gateway import BlockEvents, ChainInfo, Gateway, Outcome, Unspent
 from node.keyfile import read_key, write_key
 
@@ -82,7 +86,12 @@ __all__ = [
     "Client",
     "CommitCertificate",
     "Event",
+    "FailoverGateway",
     "Fatal",
+    "FlowClient",
+    "FlowEnded",
+    "FlowProgress",
+    "FlowTimeout",
     "Gateway",
     "Genesis",
     "Hash32",
@@ -111,11 +120,14 @@ __all__ = [
     "PeerTimeout",
     "PeerUnavailable",
     "PublicKey",
+    "PurseEmpty",
     "Receipt",
     "RemoteFault",
     "RpcUnavailable",
     "SignedCertificate",
     "SigningKey",
+    "StageExpired",
+    "StageRefused",
     "StorageFault",
     "TidegateError",
     "Transaction",

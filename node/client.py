@@ -67,11 +67,13 @@ class Client:
         socket_path: ``<home>/run/rpc.sock``.
         overload_retries: how often a submission that the node had no room for is repeated after the time that the
             node names; 0 raises ``Overloaded`` at once.
+        reconnect_s: how long an event stream survives a daemon that is away.
     """
 
-    def __init__(self, socket_path: str | Path, *, overload_retries: int = 0) -> None:
+    def __init__(self, socket_path: str | Path, *, overload_retries: int = 0, reconnect_s: float = RECONNECT_S) -> None:
         self._http = SocketHttp(socket_path)
         self._overload_retries = overload_retries
+        self._reconnect_s = reconnect_s
 
     async def __aenter__(self) -> Client:
         return self
@@ -277,11 +279,11 @@ class Client:
         """See ``Gateway``: by long polls, each block once and in order, across reconnections.
 
         Raises:
-            RpcUnavailable: the daemon stayed away for ``RECONNECT_S``.
+            RpcUnavailable: the daemon stayed away for ``reconnect_s``.
             PeerMisbehaved: the node left a block out.
         """
         height, pause = from_height, FIRST_PAUSE_S
-        give_up = monotonic() + RECONNECT_S
+        give_up = monotonic() + self._reconnect_s
         while True:
             params = {"from_height": height, "timeout_ms": int(LONG_POLL_S * 1000), "limit": EVENTS_PAGE}
             try:
@@ -302,7 +304,7 @@ class Client:
                     raise malformed_answer(f"block {height} is missing among the events")
                 yield block
                 height += 1
-            pause, give_up = FIRST_PAUSE_S, monotonic() + RECONNECT_S
+            pause, give_up = FIRST_PAUSE_S, monotonic() + self._reconnect_s
 
 
 def retry_after_s(error: Overloaded) -> float:

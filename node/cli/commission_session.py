@@ -99,13 +99,13 @@ class Session:
 @asynccontextmanager
 async def open_session(target: Target, contract: str = "commission") -> AsyncIterator[Session]:
     """Connects to the node that ``--home`` or ``--socket`` means."""
-    with _quiet_services():
+    with quiet_services():
         async with Client(target.socket, overload_retries=OVERLOAD_RETRIES) as client:
             yield Session(client, CommissionBooks(client, contract), target)
 
 
 @contextmanager
-def _quiet_services() -> Iterator[None]:
+def quiet_services() -> Iterator[None]:
     """Commands carry orders out with the code of the services, whose log lines are no part of a command's result."""
     before = structlog.get_config()
     structlog.configure(
