@@ -116,6 +116,9 @@ class Probe(Contract):
             case "loud":
                 for _ in range(8):
                     context.emit("noise", Data(bytes(8_000)))
+            case "chatty":
+                for _ in range(16):
+                    context.emit("noise", Data(b""))
             case "issue":
                 context.issue(f"{self.address}:thing", 1)
             case "signed":

@@ -150,6 +150,7 @@ def test_a_lane_tells_what_is_under_way(chains):
         ("fail", "contract_failed"),
         ("long", "limit_exceeded"),
         ("loud", "limit_exceeded"),
+        ("chatty", "limit_exceeded"),
         ("issue", "bridge_receiver_moves"),
         ("signed", "not_permitted"),
     ],
