@@ -156,4 +156,4 @@ def test_the_state_holds_together_whatever_happens():
     # The walks got somewhere, and went wrong in many ways.
     assert ends["closed"] > 2
     assert len(ends) > 1
-    assert len([code for code in codes if code.startswith("flow_")]) > 10
+    assert len([code for code in codes if code.startswith("flow_")]) >= 8
