@@ -26,6 +26,8 @@ from node.flow.importer.run import ImportRun, load_prescriptions
 
 MAX_SHOWN: Final = 20
 """Requests that went no further and are written out; the rest is counted."""
+STATE: Final = "flow-import"
+"""State directory inside a devnet."""
 OPEN_OUTCOMES: Final = (r.WAITING, r.SUSPENDED, r.EXPIRED, r.FAILED)
 """Outcomes after which running again may bring more."""
 
@@ -40,10 +42,14 @@ OPEN_OUTCOMES: Final = (r.WAITING, r.SUSPENDED, r.EXPIRED, r.FAILED)
     multiple=True,
     help="RPC socket of a node of the business chain; repeatable: when one fails, the next is used.",
 )
+@click.option(
+    "--devnet",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="A supervised devnet: stands for --home, --parties and --state in it.",
+)
 @parties_option
 @click.option(
     "--state",
-    required=True,
     type=click.Path(path_type=Path, file_okay=False),
     help="Directory that remembers what was done, and holds the patients' secret; made when it is not there.",
 )
@@ -67,6 +73,12 @@ async def import_command(
     Acts as platform, hospitals, reviewers, patients, pharmacies, payers and bank, with the keys in --parties. Interrupt
     it as you like: run again, it goes on where every flow is, and files nothing twice.
     """
+    devnet = options["devnet"]
+    if devnet is not None:
+        home = devnet / "business"
+        options["parties"], options["state"] = options["parties"] or devnet, options["state"] or devnet / STATE
+    if options["state"] is None and not options["dry_run"]:
+        raise click.UsageError("--state names the directory that remembers what was done")
     book = Acting(options["parties"], "").book()
     targets = [Target(home, socket).socket for socket in sockets or (None,)]
     async with _gateway(targets) as gateway:

@@ -342,27 +342,35 @@ class FlowDriver:
         await self._client.watcher.load(self._planned.flow)
 
     async def _wait(self) -> bool:
-        """Waits until the flow moves; False when it does not for as long as patience lasts."""
-        watcher, flow = self._client.watcher, self._planned.flow
-        moves, since, parked = self._progress.moves, monotonic(), False
-        patience = self._context.options.patience_s
+        """Waits until the flow moves; False when it does not for as long as patience lasts.
+
+        A flow that is held gives its place to another; one that is merely in a queue does not, or the queue would only
+        grow.
+        """
+        context, watcher, flow = self._context, self._client.watcher, self._planned.flow
+        stage, moves, begun, parked = self._stage(), self._progress.moves, monotonic(), False
+        asked = self._asked.get(stage, begun)
+        patience = context.options.patience_s
         try:
             while not await watcher.changed(flow, moves, min(SLOW_S if parked else PARK_S, max(patience, 0.01))):
                 lively, now = await watcher.lively(), monotonic()
                 if not lively:
-                    if now - max(since, watcher.heard_at) > SILENCE_S:
-                        raise Stopped(r.FAILED, self._stage(), "supervision_silent")
+                    if now - max(begun, watcher.heard_at) > SILENCE_S:
+                        raise Stopped(r.FAILED, stage, "supervision_silent")
                     continue
-                if not parked:
+                if not parked and (self._progress.suspended or context.is_held(stage, asked)):
                     parked = True
-                    self._context.leave()
-                if now - max(since, watcher.lively_since) >= patience:
+                    context.leave()
+                since = begun if self._progress.suspended else context.waits_since(stage, asked)
+                if now - max(begun, since, watcher.lively_since) >= patience:
                     before = self._signature()
                     await self._load()
                     return self._signature() != before
+            if stage in self._asked:
+                context.answered(stage, asked)
         finally:
             if parked:
-                await self._context.enter()
+                await context.enter()
         return True
 
     def _stuck(self) -> Stopped:
