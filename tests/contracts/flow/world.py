@@ -5,63 +5,79 @@ Every step returns the receipt; ``code`` is what the receipt must say. ``follow`
 
 from __future__ import annotations
 
-from contracts import decisions, messages
+from contracts import decisions
 from contracts.bridge.clients import newest_time_ms
 from contracts.flow import calls, kinds
 from contracts.flow.answers import AuthorisationQuery, FlowQuery, FlowView, SealedQuery
-from contracts.messages import Control, Decision, Grant, KeyNotice, Limit, StageRefusal, StageRequest
+from contracts.messages import KeyNotice
 from ledger.block import Receipt
 from ledger.encoding import Codec, Record, encode
 from ledger.envelope import Envelope, EnvelopeContext, SealedDocument, commitment_of
 from ledger.genesis import AssetDoc, SupplyDoc
 from ledger.keys import SigningKey, key_text
-from ledger.packet import ANSWER_EVENT, answer_codec
 from ledger.sealing import DecryptionKey, open_envelope, seal
-from ledger.state import contract_prefix
-from ledger.token import token, utc_date
 from ledger.transaction import Body, Call, Output, Transaction, build, outpoint
 from tests.contracts.bridge import kit
-from tests.contracts.bridge.kit import Chain, call, key_of, lock_of
-from tests.contracts.flow.regulator import Forge, Refuse, Regulator, request_in
+from tests.contracts.bridge.kit import Chain, call, lock_of
+from tests.contracts.flow.cast import (
+    AUTHORITIES_LOCK,
+    AUTHORITY,
+    CNY,
+    COIN,
+    COINS,
+    FLOW,
+    HOSPITAL,
+    OFFICERS,
+    OFFICERS_LOCK,
+    OTHER_PATIENT,
+    OTHER_PHARMACY,
+    OTHER_REVIEWER,
+    OUTSIDER,
+    PATIENT,
+    PAYER,
+    PEOPLE,
+    PHARMACY,
+    PLATFORM,
+    PRICE,
+    REGULATORS,
+    REVIEWER,
+    SECOND_AUTHORITY,
+    SUPERVISION,
+    document,
+)
+from tests.contracts.flow.regulator import Regulator
+from tests.contracts.flow.saying import Regulation
 
-CNY = "CNY"
-FLOW, SUPERVISION = "flow", "supervision"
-HOSPITAL, PLATFORM, REVIEWER, OTHER_REVIEWER = map(key_of, ("hospital", "platform", "reviewer", "other reviewer"))
-PATIENT, OTHER_PATIENT = map(key_of, ("patient", "other patient"))
-PHARMACY, OTHER_PHARMACY, PAYER = map(key_of, ("pharmacy", "other pharmacy", "payer"))
-OUTSIDER = key_of("an outsider")
-AUTHORITY, SECOND_AUTHORITY = map(key_of, ("authority service", "second authority service"))
-OFFICERS = tuple(key_of(f"officer {i}") for i in range(3))
-
-PEOPLE = {
-    HOSPITAL: ("hospital", ("member",)),
-    PLATFORM: ("platform", ("member",)),
-    REVIEWER: ("reviewers", ("member",)),
-    OTHER_REVIEWER: ("reviewers", ("member",)),
-    PATIENT: ("platform", ("patient",)),
-    OTHER_PATIENT: ("platform", ("patient",)),
-    PHARMACY: ("pharmacy", ("member",)),
-    OTHER_PHARMACY: ("other pharmacy", ("member",)),
-    PAYER: ("payer", ("member",)),
-}
-REGULATORS = {
-    AUTHORITY: ("regulator", ("authority",)),
-    SECOND_AUTHORITY: ("regulator", ("authority",)),
-    **dict.fromkeys(OFFICERS, ("regulator", ("officer",))),
-}
-OFFICERS_LOCK = lock_of(*OFFICERS, needed=2)
-AUTHORITIES_LOCK = lock_of(AUTHORITY, SECOND_AUTHORITY, needed=1)
-AUTHORITIES_LOCK = AUTHORITIES_LOCK.replace("threshold(1,", "any(")
-COIN, COINS = 10_000, 4
-PRICE = 25_501
-"""An odd amount: 80 % of it is 20,400.8."""
+__all__ = [
+    "AUTHORITIES_LOCK",
+    "AUTHORITY",
+    "CNY",
+    "COIN",
+    "COINS",
+    "FLOW",
+    "HOSPITAL",
+    "OFFICERS",
+    "OFFICERS_LOCK",
+    "OTHER_PATIENT",
+    "OTHER_PHARMACY",
+    "OTHER_REVIEWER",
+    "OUTSIDER",
+    "PATIENT",
+    "PAYER",
+    "PEOPLE",
+    "PHARMACY",
+    "PLATFORM",
+    "PRICE",
+    "REGULATORS",
+    "REVIEWER",
+    "SECOND_AUTHORITY",
+    "SUPERVISION",
+    "World",
+    "document",
+]
 
 
-def document(text: str, salt: bytes = b"s" * 32) -> SealedDocument:
-    return SealedDocument(salt, "text/plain", text.encode())
-
-
-class World:
+class World(Regulation):
     """Attributes: business, supervision: the chains. boxes: decryption keys by owner. flow, authorisation, asked."""
 
     def __init__(self, **kind_changes: int) -> None:
@@ -131,9 +147,6 @@ class World:
         # The next call is in a block 10 ms later.
         limit_ms = newest_ms + kinds.DEFAULT_STALENESS_MS + by_ms - 10
         self.business.block(step_ms=limit_ms - self.business.time_ms)
-
-    def carry(self) -> None:
-        kit.settle(self.business, self.supervision)
 
     def wait(self, ms: int, *, fresh: bool = True) -> None:
         """Lets time pass, and supervision with it unless ``fresh`` is False."""
@@ -291,122 +304,6 @@ class World:
 
     def deliver(self, code: str = "ok", *, by: SigningKey = PHARMACY) -> Receipt:
         return self.call(by, "deliver", calls.Deliver(self.flow), code)
-
-    # --- what the supervision chain says ------------------------------------------------------------------------------
-
-    def request(self, stage: str, flow: bytes = b"") -> StageRequest:
-        """The request of a stage that the supervision chain took last."""
-        found = request_in(self.supervision.state, contract_prefix(SUPERVISION), flow or self.flow, stage)
-        assert found is not None, f"{stage} was not asked for"
-        return found
-
-    def decision(self, stage: str, /, **changes) -> Decision:
-        request = self.request(stage)
-        fields = {
-            "flow": self.flow,
-            "stage": stage,
-            "attempt": request.attempt,
-            "commitment": request.commitment,
-            "outcome": "authorised",
-            "reason": "",
-        }
-        return Decision(**(fields | changes))
-
-    def regulate(self, name: str, arguments: Record, *signers: SigningKey) -> Transaction:
-        """A transaction of the regulator's in a block of its own."""
-        chain = self.supervision
-        made = chain.tx(signers[0], call(SUPERVISION, name, arguments), cosigners=signers[1:])
-        chain.run(made)
-        return made
-
-    def decide(self, stage: str, code: str = "ok", /, *, by: tuple[SigningKey, ...] = (AUTHORITY,), **changes) -> bytes:
-        """Carries the request over, decides it, and carries the decision back: id of the deciding transaction."""
-        self.carry()
-        decided = decisions.Decide(self.decision(stage, **changes), b"", (), b"")
-        made = self.regulate("decide", decided, *by)
-        assert self.answered() == code
-        if stage == "file" and code == "ok":
-            self.authorisation = bytes(made.tx_id)
-        return bytes(made.tx_id)
-
-    def grant_record(self, stage: str, /, **changes) -> Grant:
-        request = self.request(stage)
-        now_ms = self.supervision.time_ms + 1_000
-        purpose = request.purpose
-        fields = {
-            "flow": self.flow,
-            "stage": stage,
-            "attempt": request.attempt,
-            "holder": request.actor,
-            "authorisation": request.authorisation,
-            "purpose": purpose,
-            "pharmacy": request.pharmacy,
-            "order": request.order,
-            "not_before_ms": 0,
-            "not_after_ms": now_ms + 600_000,
-            "uses": 1,
-            "rule_version": 7,
-            "token": token(utc_date(now_ms), request.authorisation, purpose),
-        }
-        return Grant(**(fields | changes))
-
-    def grant(self, stage: str, code: str = "ok", /, **changes) -> None:
-        self.carry()
-        self.say(messages.GRANT, self.grant_record(stage, **changes), code)
-
-    def refuse(self, stage: str, reason: str = "rules_reviewer_denied", code: str = "ok", **changes) -> None:
-        self.carry()
-        request = self.request(stage)
-        fields = {
-            "flow": self.flow,
-            "stage": stage,
-            "attempt": request.attempt,
-            "reason": reason,
-            "rule": "reviewers",
-            "rule_version": 3,
-        }
-        self.say(messages.REFUSAL, StageRefusal(**(fields | changes)), code)
-
-    def say(self, kind: str, record: Record, code: str = "ok", *, evidence=(), itself: bool = False, times: int = 1):
-        """A packet that corrupt, or honest, validators of the supervision chain let out."""
-        forged = Forge(kind, encode(record), tuple(evidence), itself, times)
-        self.regulate("forge", forged, AUTHORITY)
-        assert self.answered() == code
-
-    def control(self, action: str, counter: int, code: str = "ok", *, by=OFFICERS[:2], note: str = "applied") -> None:
-        said = Control(self.flow, counter, action, "under_inspection")
-        self.regulate("control", decisions.ControlFlow(said), *by)
-        assert self.answered() == code
-        if code == "ok":
-            assert self.noted == note
-
-    def limit(self, amount: int, counter: int = 1, code: str = "ok", *, by=OFFICERS[:2], kind: str = "commission"):
-        self.regulate("set_limit", decisions.SetLimit(Limit(kind, CNY, counter, amount)), *by)
-        assert self.answered() == code
-
-    def mute(self) -> None:
-        """Signed calls send nothing from now on: only ``say`` and forged calls do."""
-        self.regulate("mute", Refuse(""), AUTHORITY)
-
-    def refuse_requests(self, code: str) -> None:
-        """The supervision chain refuses every request from now on; empty: it takes them."""
-        self.regulate("refuse", Refuse(code), AUTHORITY)
-
-    def answered(self) -> str:
-        """Carries what the supervision chain's last block says to the business chain: the last answer's code."""
-        before = self.business.height
-        kit.carry(self.supervision, self.business, step_ms=10)
-        answers = []
-        for height in range(before + 1, self.business.height + 1):
-            for data in self.business.receipts[height]:
-                events = Codec(Receipt, 2**22).decode(data).events
-                answers += [answer_codec.decode(event.data) for event in events if event.name == ANSWER_EVENT]
-        self.noted = ""
-        if answers and answers[-1].result:
-            self.noted = Codec(messages.Taken, 256).decode(answers[-1].result).note
-        code: str = answers[-1].code
-        self.carry()
-        return code
 
     # --- looking ----------------------------------------------------------------------------------------------------
 
