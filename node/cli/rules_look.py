@@ -27,7 +27,7 @@ async def list_command(report: Report, target: Target) -> None:
         status = await rulebook.status(client)
         found = await _versions(client)
         height = (await client.info()).height
-    to_come = {step.version: step.height for step in status.steps if step.height > height + 1}
+    to_come = {step.version: step.height for step in status.steps if step.height > height}
     report.table(
         ["version", "base", "status", "approvals", "entries", "digest", "description"],
         [

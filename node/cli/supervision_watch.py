@@ -111,7 +111,9 @@ async def _snapshot(client: Client, relay: Client | None) -> Snapshot:
     if relay is not None:
         found = await _relay(relay)
         document["relay"] = found
-        tables.append(("relay", ["direction", "lag", "unanswered", "oldest"], [lag_row(item) for item in found]))
+        tables.append(
+            ("relay", ["direction", "lag", "unanswered", "oldest unanswered"], [lag_row(item) for item in found])
+        )
     fields: dict[str, object] = {
         "height": f"{info.height} at {time_text(info.time_ms)}",
         "requests": totals.requests,

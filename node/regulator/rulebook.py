@@ -6,10 +6,8 @@ that what is staged already is what the plan says.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from time import monotonic
 from typing import Final, Protocol
 
 from contracts.rulebook.calls import (
@@ -43,7 +41,7 @@ from contracts.rulebook.records import (
 )
 from contracts.rulebook.records import Version as VersionRecord
 from ledger.encoding import encode
-from ledger.errors import InvalidInput, NotFound, RemoteFault
+from ledger.errors import InvalidInput, NotFound
 from ledger.transaction import MAX_CALLS, Call
 from ledger.types import ZERO_HASH
 from node.calling import Caller, result_of
@@ -52,8 +50,6 @@ from node.gateway import Gateway
 CONTRACT: Final = "rules"
 MAX_STAGED_BYTES: Final = 224 * 1024
 """Arguments of the chunks in one transaction, which has at most 256 KiB in all."""
-ACTIVATION_WAIT_S: Final = 30.0
-_POLL_S: Final = 0.1
 DRAFT_DIFFERS: Final = "rules_draft_differs"
 
 
@@ -295,7 +291,9 @@ async def abandon(officer: Caller, version: int) -> None:
 
 
 async def install(officers: Sequence[Caller], plan: RulePlan) -> int:
-    """Proposes, approves and activates a plan, and waits until it is in force; returns the version's number.
+    """Proposes, approves and activates a plan from the next block on; returns the version's number.
+
+    Whatever is sent to the chain afterwards meets these rules.
 
     Args:
         officers: as many as the policy needs; the first proposes.
@@ -303,7 +301,6 @@ async def install(officers: Sequence[Caller], plan: RulePlan) -> int:
 
     Raises:
         InvalidInput: the chain refused a step; ``rules_approvals_missing``: too few officers.
-        RemoteFault: no block was made in time.
     """
     number, digest = await propose(officers[0], plan)
     gateway = officers[0].gateway
@@ -314,9 +311,4 @@ async def install(officers: Sequence[Caller], plan: RulePlan) -> int:
                 f"version {number} has {outcome.approvals} approvals, and needs more", code="rules_approvals_missing"
             )
     await activate(officers[0], number)
-    begun = monotonic()
-    while (await status(gateway)).in_force != number:
-        if monotonic() - begun > ACTIVATION_WAIT_S:
-            raise RemoteFault(f"version {number} is not in force yet", code="rules_not_in_force")
-        await asyncio.sleep(_POLL_S)
     return number
