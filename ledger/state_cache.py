@@ -2,6 +2,7 @@
 
 A transaction reads the same few records twice, when it is admitted and when it is executed, and often spends what the
 last blocks created. Exact: ``committed`` replaces what a block has changed, so a cached record is never a stale one.
+The base is a snapshot: while the next block is being written, records and listings both are those before it.
 """
 
 from __future__ import annotations
@@ -53,8 +54,10 @@ class CachedState:
         """See ``StateReader``; reads the base."""
         return self.base.iterate(prefix, start=start, limit=limit)
 
-    def committed(self, writes: Mapping[bytes, bytes | None]) -> None:
-        """The base has these changes now: new records are likely to be read soon, deleted ones are not."""
+    def committed(self, writes: Mapping[bytes, bytes | None], base: StateReader) -> None:
+        """``base``, read from now on, has these changes. New records are likely to be read soon, deleted ones not."""
+        self.base = base
+        self._base_get = base.get
         # All that has changed goes first: keeping one record may turn the generations over.
         for generation in (self._old, self._new):
             for key in writes:

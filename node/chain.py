@@ -28,7 +28,7 @@ from ledger.chain_store import ChainStore, Tip
 from ledger.checkpoint import CheckpointTree
 from ledger.errors import InvalidBlock, InvalidTransaction
 from ledger.genesis import Genesis
-from ledger.state import Overlay
+from ledger.state import Overlay, StoredState
 from ledger.state_cache import CachedState
 from ledger.store import Kind, Store
 from ledger.transaction import Transaction
@@ -99,7 +99,8 @@ class Chain:
         self.epoch = Epoch(0, 1, 0)
         self.store = ChainStore(store, self.chain_id, genesis.hash)
         interval = genesis.parameters.checkpoint_interval
-        self.state = CachedState(self.store.state)
+        self._snapshot = store.snapshot()
+        self.state = CachedState(StoredState(self._snapshot))
         header, result = genesis_block(genesis, self.rules, self.state)
         if self.store.initialised:
             self.store.initialise(header, result.writes, result.receipts)
@@ -110,7 +111,7 @@ class Chain:
             extra.update(_lock_index(result))
             self.store.initialise(header, result.writes, result.receipts, extra)
             self.checkpoints.committed(0)
-            self.state.committed(result.writes)
+            self._show(result)
         self._validators_hash = self.validators.hash(self.chain_id)
         self._candidates: OrderedDict[Hash32, Candidate] = OrderedDict()
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="store")
@@ -124,7 +125,18 @@ class Chain:
     def close(self) -> None:
         """Waits for a write under way and closes the store."""
         self._writer.shutdown(wait=True)
+        self._snapshot.close()
         self.store.store.close()
+
+    def _show(self, result: ExecutionResult) -> None:
+        """Lets readers see what was written.
+
+        Until then they read the state before it, whole: the write runs beside them, and a reader that sees half of a
+        block finds lists that name records which are not there.
+        """
+        before, self._snapshot = self._snapshot, self.store.store.snapshot()
+        self.state.committed(result.writes, StoredState(self._snapshot))
+        before.close()
 
     def next_block(self, time_ms: int | None = None) -> BlockInfo:
         """The block after the tip, at ``time_ms`` or at the tip's own time."""
@@ -298,7 +310,7 @@ class Chain:
             )
             await asyncio.get_running_loop().run_in_executor(self._writer, self.store.store.write, batch)
             self.store.committed(candidate.block)
-            self.state.committed(result.writes)
+            self._show(result)
             self.checkpoints.committed(header.height)
             self._candidates.clear()
             return Committed(Height(header.height), candidate, certificate)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import threading
 from collections.abc import Iterator
 from typing import ClassVar
 
@@ -17,6 +18,7 @@ from ledger.errors import InvalidBlock, InvalidGenesis, LocalMisuse, StorageFaul
 from ledger.keys import SigningKey, key_text
 from ledger.state import utxo_key
 from ledger.state_root import state_root
+from ledger.store import Batch, Kind
 from ledger.store_memory import MemoryStore
 from ledger.transaction import Body, Call, Output, Transaction, build, outpoint
 from node.chain import MAX_CANDIDATES, YIELD_EVERY, Candidate, Chain
@@ -85,6 +87,41 @@ async def test_every_node_accepts_what_one_built_when_the_chain_grows(world: Wor
             assert committed.height == chain.tip.height == height
         assert state_root(builder.store.state) == state_root(checker.store.state)
         assert builder.tip.block_id == checker.tip.block_id == block_id(candidate.block.header)
+
+
+class SlowDisk(MemoryDisk):
+    """A store whose write is seen by others before whoever asked for it hears that it is done, as on a disk."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written, self.go_on = threading.Event(), threading.Event()
+        self.slow = False
+
+    def write(self, batch: Batch, *, sync: bool = True) -> None:
+        super().write(batch, sync=sync)
+        if self.slow:
+            self.written.set()
+            assert self.go_on.wait(10)
+
+
+async def test_readers_see_one_state_when_a_block_is_being_written(world: World) -> None:
+    disk = SlowDisk()
+    chain = world.chain(disk)
+    candidate = await world.build(chain, world.pay())
+    key = utxo_key(outpoint(candidate.transactions[0].tx_id, 0))
+    assert chain.state.get(key) is None
+    disk.slow = True
+    commit = asyncio.create_task(chain.commit(candidate, world.certificate(candidate)))
+    await asyncio.to_thread(disk.written.wait, 10)
+    try:
+        assert disk.get(Kind.STATE + key) is not None
+        listed = [found for found, _ in chain.state.iterate(key)]
+        assert (listed, chain.state.get(key)) == ([], None)
+    finally:
+        disk.go_on.set()
+    await commit
+    assert [found for found, _ in chain.state.iterate(key)] == [key]
+    assert chain.state.get(key) is not None
 
 
 async def test_block_is_refused_when_it_was_built_on_another_state(world: World) -> None:
