@@ -49,6 +49,12 @@ class Tally(Record, frozen=True):
 tally_codec = Codec(Tally, 128 * 1024, "tally of approvals")
 
 
+def admitted(context: EndContext, lock: Lock) -> tuple[PublicKey, ...]:
+    """The keys of a policy that are admitted now, sorted: a revoked key's signature is worth nothing."""
+    member = context.directory.member
+    return tuple(key for key in keys_of(lock) if member(key) is not None)
+
+
 def signers_of(context: CallContext, lock: Lock) -> tuple[PublicKey, ...]:
     """The admitted keys of a policy that signed this transaction, sender or cosigners; they count as needed signatures.
 
@@ -57,8 +63,7 @@ def signers_of(context: CallContext, lock: Lock) -> tuple[PublicKey, ...]:
     Raises:
         Refusal: ``not_permitted``: none of them did.
     """
-    member = context.directory.member
-    signers = tuple(key for key in keys_of(lock) if member(key) is not None and context.signed_by(key))
+    signers = tuple(key for key in admitted(context, lock) if context.signed_by(key))
     if not signers:
         raise Refusal(NOT_PERMITTED, "no key of the policy that may do this signed the transaction")
     return signers

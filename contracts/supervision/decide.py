@@ -14,10 +14,10 @@ from contracts.bridge.outbox import check_evidence
 from contracts.codes import Refusal
 from contracts.decisions import Decide
 from contracts.expression.attributes import as_mapping
-from contracts.governance.policies import AUTHORITIES, OFFICERS, keys_of, policy, satisfied_by
+from contracts.governance.policies import AUTHORITIES, OFFICERS, policy, satisfied_by
 from contracts.interface import CallContext
 from contracts.messages import AUTHORISED, FILE, NEED_GRANT, NEED_REPORT, OPINION, REFUSED, Decision
-from contracts.rulebook.approvals import Approval, approvals_so_far, approve_by_signers
+from contracts.rulebook.approvals import Approval, admitted, approvals_so_far, approve_by_signers
 from contracts.rulebook.check import HOLD, REFUSE
 from contracts.supervision import batches, calls, codes, disclosures, grants, requests, standing
 from contracts.supervision.calls import DECIDED_EVENT, HELD_EVENT, PENDING, SIGNED_EVENT, WAITING, Decided
@@ -63,7 +63,7 @@ def decide(context: CallContext, arguments: Decide) -> Decided:
         return _attest(context, arguments, flow, record, signers)
     if record.status == PENDING:
         lock = policy(context, OFFICERS)
-        if not any(key in context.signers for key in keys_of(lock)):
+        if not any(key in context.signers for key in admitted(context, lock)):
             raise Refusal(codes.DECIDED, "an authority opened this already; now officers decide")
         _check_open(context, flow, record)
         return _sign(context, arguments, flow, record)
@@ -84,12 +84,12 @@ def _check_decision(decision: Decision, record: RequestRecord) -> None:
 
 
 def _authorities(context: CallContext) -> tuple[PublicKey, ...]:
-    """The authorities' keys that signed; refuses unless they satisfy the policy."""
+    """The admitted authorities' keys that signed; refuses unless they satisfy the policy."""
     lock = policy(context, AUTHORITIES)
-    signers = tuple(key for key in keys_of(lock) if context.signed_by(key))
+    signers = tuple(key for key in admitted(context, lock) if context.signed_by(key))
     if satisfied_by(lock, signers):
         return signers
-    if any(key in context.signers for key in keys_of(policy(context, OFFICERS))):
+    if any(key in context.signers for key in admitted(context, policy(context, OFFICERS))):
         raise Refusal(codes.NOT_ATTESTED, "an authority has to open the document before officers decide")
     raise Refusal(codes.NOT_AUTHORITY, "an authority's signature is needed")
 

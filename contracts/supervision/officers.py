@@ -10,10 +10,10 @@ from msgspec.structs import replace
 from contracts.bridge.outbox import check_evidence
 from contracts.codes import Refusal
 from contracts.decisions import ControlFlow, SetLimit
-from contracts.governance.policies import OFFICERS, keys_of, policy
+from contracts.governance.policies import OFFICERS, policy
 from contracts.interface import CallContext, EndContext
 from contracts.messages import RESUME, SUSPEND, TERMINATE, Control, Limit
-from contracts.rulebook.approvals import APPROVALS, Approval, approvals_so_far, approve_by_signers
+from contracts.rulebook.approvals import APPROVALS, Approval, admitted, approvals_so_far, approve_by_signers
 from contracts.supervision import batches, calls, codes
 from contracts.supervision.calls import GrantBatch, Signed
 from contracts.supervision.decide import evidence_of
@@ -122,7 +122,7 @@ def _subject(context: EndContext, tag: bytes, wanted: Record) -> Hash32:
 
 
 def _check_officer(context: CallContext) -> None:
-    if not any(key in context.signers for key in keys_of(policy(context, OFFICERS))):
+    if not any(key in context.signers for key in admitted(context, policy(context, OFFICERS))):
         raise Refusal(codes.NOT_OFFICER, "an officer's signature is needed")
 
 
