@@ -122,6 +122,7 @@ def test_a_grant_is_refused_after_its_window():
     world.business.run(world.tx(PLATFORM, late), "flow_grant_window", step_ms=10)
     world.request_review(by=OTHER_REVIEWER)
     world.business.run(world.tx(PLATFORM, late), "flow_grant_missing", step_ms=10)
+    assert world.show().grants == ()
 
 
 def test_a_grant_is_refused_before_its_window():
