@@ -7,6 +7,7 @@ giving the same roots (DESIGN.md 3). A claimed height only makes us ask.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from time import monotonic
 from typing import Final, Protocol
@@ -73,6 +74,8 @@ class Synchroniser:
         self._arrived = asyncio.Event()
         # Highest announced block that is being imported, or will be: the one after it is taken as well.
         self._coming = 0
+        # Highest block that is certainly decided and could not be imported from its announcement.
+        self._decided = 0
         self.syncing = False
 
     def attach(self, importer: Importer, peers: RequestSender) -> None:
@@ -87,8 +90,9 @@ class Synchroniser:
 
     @property
     def behind(self) -> bool:
-        """True when some peer claims more than one block above our tip."""
-        return self.target_height > self._chain.tip.height + 1
+        """True when some peer claims more than one block above our tip, or one was decided that has to be fetched."""
+        tip = self._chain.tip.height
+        return self.target_height > (tip if self._decided > tip else tip + 1)
 
     # --- what peers say ---------------------------------------------------------------------------------------------
 
@@ -175,8 +179,12 @@ class Synchroniser:
 
     async def _wait_for_consensus(self) -> None:
         tip = self._chain.tip.height
-        await asyncio.sleep(PATIENCE_S)
-        if self._chain.tip.height == tip and self.target_height > tip:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE_S):
+                while not self.behind:
+                    await self._claimed.wait()
+                    self._claimed.clear()
+        if self.behind or (self._chain.tip.height == tip and self.target_height > tip):
             await self._catch_up()
 
     async def _take_pushed(self, peer: PeerId, pushed: DecidedBlock | Announcement) -> None:
@@ -185,15 +193,15 @@ class Synchroniser:
                 await self._import(pushed)
                 return
             header = pushed.block.header
-            if header.height != self._chain.tip.height + 1:
-                if header.height > self._chain.tip.height:
-                    # The block before it came to nothing.
-                    self._claims[peer] = max(self._claims.get(peer, 0), header.height)
-                    self._claimed.set()
+            if header.height <= self._chain.tip.height:
                 return
-            transactions = await self._fetcher.transactions(split_refs(pushed.block.refs), ())
+            transactions = None
+            if header.height == self._chain.tip.height + 1:
+                transactions = await self._fetcher.transactions(split_refs(pushed.block.refs), ())
             if transactions is None:
+                # Or the block before it came to nothing. Its certificate is good: no vote is worth waiting for.
                 self._claims[peer] = max(self._claims.get(peer, 0), header.height)
+                self._decided = max(self._decided, header.height)
                 self._claimed.set()
                 return
             await self._execute(pushed.block, transactions, pushed.certificate)

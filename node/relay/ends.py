@@ -15,6 +15,8 @@ from node.core import NodeCore
 R = TypeVar("R", bound=Record)
 BRIDGE: Final = "bridge"
 DELIVER: Final = "deliver"
+FAR_BLOCKS: Final = 16
+"""A node further behind than this has nothing to say about what the other chain lacks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +42,8 @@ class RelayEnd:
 
     @property
     def behind(self) -> bool:
-        """True while this node is catching up: what it knows of the chain is old."""
-        return self.core.synchroniser.syncing or self.core.synchroniser.behind
+        """True while this node is far behind: what it knows of the chain is old."""
+        return self.core.synchroniser.target_height > self.chain.tip.height + FAR_BLOCKS
 
     def view(self, name: str, arguments: Record, kind: type[R]) -> R:
         """Asks a view of this chain's bridge.
