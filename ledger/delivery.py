@@ -16,6 +16,7 @@ from ledger.errors import InvalidInput, LocalMisuse
 from ledger.merkle import leaf_hash, node_hash
 from ledger.packet import (
     ANSWER_EVENT,
+    LANE_EVENT,
     MAX_DELIVERED_ATTACHMENTS,
     MAX_DELIVERED_RECEIPTS,
     MAX_DELIVERED_TRANSACTIONS,
@@ -24,12 +25,15 @@ from ledger.packet import (
     AttachmentRef,
     Delivery,
     HeaderProof,
+    LaneHead,
     Packet,
     ReceiptProof,
     answer_codec,
+    lane_codec,
     packet_codec,
 )
 from ledger.transaction import MAX_CALL_BYTES
+from ledger.types import ZERO_HASH
 
 MAX_PACKETS: Final = 24
 """Packets that a delivery is filled with; ``contracts.bridge`` takes no more from one."""
@@ -89,6 +93,26 @@ def items_in(receipts: Sequence[bytes], *, bridge: str, there: bytes, here: byte
     ]
 
 
+def lane_head(receipt: Receipt, *, bridge: str, here: bytes) -> LaneHead | None:
+    """How far the other chain has spoken to this one, when ``receipt`` is the end of a block that says so."""
+    if receipt.tx_id != ZERO_HASH:
+        return None
+    for event in receipt.events:
+        if event.contract == bridge and event.name == LANE_EVENT:
+            try:
+                head = lane_codec.decode(event.data)
+            except InvalidInput:
+                continue
+            if head.destination == here:
+                return head
+    return None
+
+
+def tells_lane(receipts: Sequence[bytes], *, bridge: str, here: bytes) -> bool:
+    """Whether the last of a block's receipts says how far its chain has spoken to the chain ``here``."""
+    return lane_head(receipt_codec.decode(receipts[-1]), bridge=bridge, here=here) is not None
+
+
 @dataclass(slots=True)
 class _Load:
     """A delivery being filled."""
@@ -107,6 +131,7 @@ def build_deliveries(
     *,
     attachment: Callable[[Packet, AttachmentRef], bytes],
     transaction: Callable[[bytes], bytes],
+    end: bool = False,
     max_bytes: int = MAX_CALL_BYTES,
 ) -> list[Delivery]:
     """Deliveries that bring ``items`` of one block, each small enough for one transaction.
@@ -117,6 +142,7 @@ def build_deliveries(
         items: from ``items_in``; those that are in already are better left out.
         attachment: bytes of an attachment of a packet.
         transaction: wire bytes of a transaction of the block's chain, by id.
+        end: whether the last delivery also shows the end of the block, because it ``tells_lane``.
         max_bytes: of one delivery.
 
     Returns:
@@ -126,7 +152,7 @@ def build_deliveries(
     Raises:
         LocalMisuse: a single packet does not fit; its chain's bridge does not send such ones.
     """
-    levels = _levels([leaf_hash(receipt) for receipt in receipts]) if items else []
+    levels = _levels([leaf_hash(receipt) for receipt in receipts]) if items or end else []
     known: dict[int, ReceiptProof] = {}
     empty_bytes = len(encode(proof)) + _OVERHEAD_BYTES
     loads = [_Load(empty_bytes)]
@@ -140,6 +166,11 @@ def build_deliveries(
             loads.append(_Load(empty_bytes))
             if not _add(loads[-1], index, shown, cargo, evidence, packet is not None, max_bytes):
                 raise LocalMisuse(f"no delivery of {max_bytes} bytes has room for what receipt {index} says")
+    if end:
+        index = len(receipts) - 1
+        shown = known.get(index) or ReceiptProof(receipts[index], _inclusion(levels, index))
+        if not _add(loads[-1], index, shown, {}, {}, False, max_bytes):
+            loads.append(_Load(empty_bytes, {index: shown}))
     return [
         Delivery(
             proof,

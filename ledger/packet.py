@@ -37,6 +37,8 @@ PACKET_EVENT: Final = "packet"
 """Name of the bridge's event that carries a ``Packet``."""
 ANSWER_EVENT: Final = "answer"
 """Name of the bridge's event that carries an ``Answer``."""
+LANE_EVENT: Final = "lane"
+"""Name of the bridge's event at the end of a block that carries a ``LaneHead``."""
 ANSWER_OK: Final = "ok"
 ANSWER_EXPIRED: Final = "expired"
 
@@ -106,6 +108,21 @@ class Answer(Record, frozen=True):
 
 
 answer_codec = Codec(Answer, 4 * 1024, "answer")
+
+
+class LaneHead(Record, frozen=True):
+    """How far a chain has spoken to another by the end of a block: whoever lacks one of these packets knows it.
+
+    Attributes:
+        destination: chain id.
+        sent: sequence of the newest packet to it; 0: none yet.
+    """
+
+    destination: Hash
+    sent: Annotated[int, Meta(ge=0, le=2**53 - 1)]
+
+
+lane_codec = Codec(LaneHead, 256, "lane head")
 
 
 def packet_digest(packet: Packet) -> Hash32:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from contracts.bridge.freshness import freshness
+from contracts.bridge.records import SUPERVISION
 from contracts.bridge.state import find_client, need_client
 from contracts.interface import EndContext
 
 
 def newest_time_ms(context: EndContext, role: str) -> int:
-    """Time of the newest proved header of the chain of ``role``.
+    """Until when this chain knows what the chain of ``role`` says, proved.
+
+    Of the supervision chain: the time of its newest block by which every packet that it had sent was taken here
+    (``contracts.bridge.freshness``). Of the business chain, which controls nothing: the time of its newest header.
 
     Args:
         context: of any contract.
@@ -18,7 +23,11 @@ def newest_time_ms(context: EndContext, role: str) -> int:
     """
     address = context.directory.address_of("bridge")
     client = find_client(context.enter(address).state, role) if address else None
-    return 0 if client is None or client.state.frozen else client.state.latest.time_ms
+    if client is None or client.state.frozen:
+        return 0
+    return (
+        freshness(context.enter(address).state, role).known_ms if role == SUPERVISION else client.state.latest.time_ms
+    )
 
 
 def has_client(context: EndContext, role: str) -> bool:

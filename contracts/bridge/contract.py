@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from contracts.bridge import codes, headers
+from contracts.bridge import codes, freshness, headers
 from contracts.bridge.cargo import Cargo
 from contracts.bridge.inbox import Inbox
 from contracts.bridge.records import (
+    BUSINESS,
     CLIENT_REGISTERED,
     REGISTER_CLIENT,
     REPLACE_CLIENT,
@@ -18,15 +19,15 @@ from contracts.bridge.records import (
     RegisterClient,
     register_codec,
 )
-from contracts.bridge.state import Client, find_client, forget_headers, keep_header, need_client, role_of
+from contracts.bridge.state import Client, find_client, forget_headers, keep_header, need_client, outgoing, role_of
 from contracts.bridge.views import BridgeViews
 from contracts.codes import Refusal
-from contracts.interface import CallContext, method
+from contracts.interface import CallContext, EndContext, method
 from ledger import light_client
 from ledger.block import header_codec
 from ledger.errors import InvalidInput
 from ledger.keys import SignatureCache, check_public_key
-from ledger.packet import Delivery
+from ledger.packet import LANE_EVENT, Delivery, LaneHead
 from ledger.validators import ValidatorSet
 
 FUSION: Final = "fusion"
@@ -86,8 +87,16 @@ class Bridge(BridgeViews):
                 raise Refusal(codes.CLIENT_INVALID, f"the {order.role} chain is another one: packets are under way")
             forget_headers(context.state, client)
         context.state.put(b"n" + header.chain_id, order.role.encode())
+        freshness.begin(context.state, order.role, header.time_ms)
         keep_header(context.state, Client(order.role, order.max_staleness_ms, 0, state))
         context.emit(CLIENT_REGISTERED, ClientEvent(order.role, header.chain_id, header.height))
+
+    def end_block(self, context: EndContext) -> None:
+        """Says how far this chain has spoken to the business chain, which must not act on less."""
+        client = find_client(context.state, BUSINESS)
+        if client is not None:
+            sent = outgoing(context.state, BUSINESS).sent
+            context.emit(LANE_EVENT, LaneHead(client.state.chain_id, sent))
 
 
 def _check_new(context: CallContext, order: RegisterClient, chain_id: bytes) -> None:

@@ -12,6 +12,7 @@ import structlog
 
 from contracts.bridge.cargo import Cargo
 from contracts.bridge.codes import CONTRACT_FAILED, GAP, NOTHING_NEW, RECEIPT_UNPROVED, RECEIVER_MOVES
+from contracts.bridge.freshness import Point, advance
 from contracts.bridge.outbox import close
 from contracts.bridge.records import Delivered
 from contracts.bridge.state import (
@@ -26,7 +27,7 @@ from contracts.bridge.state import (
 from contracts.codes import CONTRACT_UNKNOWN, LIMIT_EXCEEDED, Refusal
 from contracts.interface import CallContext, Contract
 from ledger.block import Event, Header, Receipt, receipt_codec
-from ledger.delivery import Carried, items_of
+from ledger.delivery import Carried, items_of, lane_head
 from ledger.encoding import encode
 from ledger.errors import Fatal, InvalidInput
 from ledger.light_client import ClientState
@@ -93,8 +94,12 @@ class Inbox:
         when it takes nothing, with ``bridge_attachment_missing`` or ``bridge_evidence_missing`` if that is why; and
         with ``bridge_nothing_new`` when the header is not new either.
         """
+        points: list[Point] = []
         for proof in receipts:
             receipt = _proved(header, proof)
+            head = lane_head(receipt, bridge=self._client.bridge, here=self._context.block.chain_id)
+            if head is not None:
+                points.append(Point(header.time_ms, head.sent))
             for item in items_of(
                 receipt, bridge=self._client.bridge, there=self._client.chain_id, here=self._context.block.chain_id
             ):
@@ -102,6 +107,7 @@ class Inbox:
                     self._packet(header, receipt, item, item.item)
                 else:
                     self._answer(item.item)
+        renewed = advance(self._state, self._role, self._lane.watermark, points) or renewed
         if not (self._taken or self._refused or self._answered):
             if self._lacking is not None:
                 raise self._lacking

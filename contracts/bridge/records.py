@@ -167,6 +167,7 @@ class LaneView(Record, frozen=True):
         oldest_ms: see there.
         watermark: every packet from there up to this sequence was taken.
         delivered: packets from there taken so far, refused and expired ones included.
+        known_ms: until when everything that the supervision chain said is known here; 0 for other roles.
     """
 
     sent: Count
@@ -177,6 +178,7 @@ class LaneView(Record, frozen=True):
     oldest_ms: Time
     watermark: Count
     delivered: Count
+    known_ms: Time
 
 
 class DeliveredQuery(Record, frozen=True):

@@ -9,6 +9,7 @@ o ‖ role ‖ 00 ‖ u64 sequence    OutboxItem: sent and not answered
 a ‖ role ‖ 00 ‖ u64 sequence ‖ digest   attachment of such a packet
 i ‖ role                        Incoming: counters of the lane from the other chain
 t ‖ role ‖ 00 ‖ u32 slot        Took: the last packet taken whose sequence falls on that slot of the ring
+f ‖ role                        Freshness: until when everything that was said on the lane is known
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contracts.bridge import records as r
+from contracts.bridge.freshness import freshness
 from contracts.bridge.state import (
     Client,
     attachment_key,
@@ -61,6 +62,7 @@ class BridgeViews(Contract):
             0 if oldest is None else oldest.time_ms,
             into.watermark,
             into.delivered,
+            freshness(state, role).known_ms if role == r.SUPERVISION else 0,
         )
 
     @view

@@ -32,7 +32,7 @@ from ledger.admission import AdmissionCertificate, sign_certificate
 from ledger.block import Event, Header, Receipt, block_id, receipt_codec, transactions_root
 from ledger.certificate import CommitCertificate, VoteKind, vote_digest
 from ledger.chain_proof import Inclusion, inclusion_of
-from ledger.delivery import Carried, build_deliveries, items_in
+from ledger.delivery import Carried, build_deliveries, items_in, tells_lane
 from ledger.encoding import Codec, Record, encode
 from ledger.errors import NotFound
 from ledger.genesis import AccountDoc, AssetDoc, ContractDoc, Genesis, PolicyDoc, certificate_doc, chain_id_of
@@ -378,6 +378,7 @@ def relays(source: Chain, destination: Chain, height: int, chosen: Sequence[Carr
         items(source, destination, height) if chosen is None else chosen,
         attachment=lambda packet, ref: source.attachment(packet, ref, role_of(source, destination)),
         transaction=lambda tx_id: source.transactions[tx_id],
+        end=tells_lane(source.receipts[height], bridge=BRIDGE, here=destination.chain_id),
     )
 
 
