@@ -19,13 +19,13 @@ from ledger.admission import (
 from ledger.document import from_document, to_document
 from ledger.encoding import Record
 from ledger.errors import InvalidConfig, InvalidInput
-from ledger.keys import key_text, parse_key
+from ledger.keys import key_text
 from node.atomic_file import write_atomic
 from node.calling import Caller
 from node.cli.governance_session import read_signing_keys
 from node.cli.options import Target, target_options
 from node.cli.output import Report, reporting
-from node.cli.supervision_session import open_chain
+from node.cli.supervision_session import open_chain, public_key
 from node.client import Client
 
 R = TypeVar("R", bound=Record)
@@ -89,7 +89,7 @@ async def revoke_command(
 
 
 async def _revocation(client: Client, key: str, serial: int | None, reason: str) -> Revocation:
-    public = parse_key(key)
+    public = public_key(key)
     if serial is None:
         found = await client.view(CONTRACT, "certificate", KeyArguments(public), AdmissionCertificate)
         serial = found.serial

@@ -12,13 +12,12 @@ from ledger.admission import FIRST_DELEGATED_SERIAL, ROLES, AdmissionCertificate
 from ledger.document import to_document
 from ledger.errors import InvalidConfig, InvalidInput
 from ledger.genesis import parse_genesis
-from ledger.keys import parse_key
 from ledger.lock import check_name
 from ledger.types import Hash32
 from node.atomic_file import write_atomic
 from node.cli.governance_session import read_signing_keys
 from node.cli.output import Report, reporting
-from node.cli.supervision_session import time_option, time_text
+from node.cli.supervision_session import public_key, time_option, time_text
 
 _moment = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"])
 
@@ -56,7 +55,7 @@ def issue_command(
     certificate = AdmissionCertificate(
         chain_of(genesis, chain_id),
         serial,
-        parse_key(key),
+        public_key(key),
         _transport(transport),
         check_name(organisation, "organisation"),
         tuple(sorted(set(roles))),

@@ -17,10 +17,10 @@ from contracts.admission.calls import (
 )
 from ledger.admission import AdmissionCertificate
 from ledger.errors import NotFound
-from ledger.keys import key_text, parse_key
+from ledger.keys import key_text
 from node.cli.options import Target, target_options
 from node.cli.output import Report, reporting
-from node.cli.supervision_session import open_chain, time_text
+from node.cli.supervision_session import open_chain, public_key, time_text
 
 CONTRACT = "admission"
 
@@ -65,7 +65,7 @@ async def list_command(
 @reporting
 async def show_command(report: Report, target: Target, key: str) -> None:
     """Show the certificate of KEY (ed25519:…), and its last revocation."""
-    public = parse_key(key)
+    public = public_key(key)
     certificate: AdmissionCertificate | None = None
     revocation: RevocationRecord | None = None
     async with open_chain(target) as client:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from datetime import datetime
 from pathlib import Path
@@ -12,8 +13,9 @@ import click
 
 from contracts.admission.calls import DELEGATE, DELEGATED_ROLES, MAX_DELEGATED_CERTIFICATES, Delegation
 from contracts.bridge.records import ROLES
+from contracts.codes import Refusal
 from contracts.flow.calls import DEFINE_KIND, DefineKind
-from contracts.flow.kinds import FlowKind, check_kind
+from contracts.flow.kinds import FlowKind, StageSpec, check_kind
 from contracts.governance.calls import SET_POLICY, SetPolicy
 from contracts.governance.policies import check_policy
 from ledger.document import from_document
@@ -61,7 +63,10 @@ async def propose_policy_command(
     An empty LOCK takes the policy away.
     """
     if lock:
-        check_policy(lock)
+        try:
+            check_policy(lock)
+        except Refusal as error:
+            raise InvalidInput(f"LOCK: {error.message}", code=error.code) from error
     await _propose(
         report, target, keys, "governance", SET_POLICY, SetPolicy(name, lock), description or f"policy {name}"
     )
@@ -90,8 +95,7 @@ async def propose_kind_command(
     deadline_ms = 86400000       # for decision and grant
     window_ms = 0                # for review and order
     """  # noqa: D301
-    kind = from_document(_read(file), FlowKind)
-    check_kind(kind)
+    kind = _kind(file)
     await _propose(
         report,
         target,
@@ -100,6 +104,27 @@ async def propose_kind_command(
         DEFINE_KIND,
         DefineKind(kind),
         description or f"flow kind {kind.name}, version {kind.version}",
+    )
+
+
+def _kind(file: Path) -> FlowKind:
+    try:
+        return check_kind(from_document(_read(file), FlowKind))
+    except Refusal as error:
+        raise InvalidInput(f"{file}: {error.message}", code=error.code) from error
+    except InvalidInput as error:
+        if error.message.startswith(str(file)):
+            raise
+        raise InvalidInput(f"{file}: {_named(error.message)}", code=error.code) from error
+
+
+def _named(words: str) -> str:
+    """Words about an array's places with the names of the fields that these are."""
+    words = re.sub(r"`\$\[(\d+)\]", lambda found: f"`{FlowKind.__struct_fields__[int(found[1])]}", words)
+    return re.sub(
+        r"`stages\[(\d+|\.\.\.)\]\[(\d+)\]",
+        lambda found: f"`stages[{found[1]}].{StageSpec.__struct_fields__[int(found[2])]}",
+        words,
     )
 
 

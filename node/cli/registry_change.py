@@ -10,7 +10,7 @@ import click
 
 from contracts.registry.participants import CLASSES, PARTICIPANT_KINDS, Participant
 from ledger.errors import InvalidInput
-from ledger.keys import key_text, parse_key
+from ledger.keys import key_text
 from node.calling import Caller
 from node.cli.exit_codes import REFUSED
 from node.cli.options import Target
@@ -21,6 +21,7 @@ from node.cli.supervision_session import (
     authority_keys,
     officer_options,
     open_chain,
+    public_key,
     supervision_options,
 )
 from node.regulator import participants
@@ -49,7 +50,7 @@ async def register_command(
     document: Path | None,
 ) -> None:
     """Register a participant. Its identity document is sealed here, to the authorities, and only they can open it."""
-    public = parse_key(key)
+    public = public_key(key)
     more = _more(document)
     body = participants.identity_document(name or organisation, organisation, kind, public, **more)
     async with open_chain(target) as client:

@@ -17,10 +17,16 @@ from contracts.registry.calls import (
 )
 from contracts.registry.participants import STATUSES, ControlClass, Participant
 from ledger.errors import InvalidInput, NotFound
-from ledger.keys import key_text, parse_key
+from ledger.keys import key_text
 from node.cli.options import Target
 from node.cli.output import Report, reporting
-from node.cli.supervision_session import authority_keys, open_chain, supervision_options, time_text
+from node.cli.supervision_session import (
+    authority_keys,
+    open_chain,
+    public_key,
+    supervision_options,
+    time_text,
+)
 from node.client import Client
 from node.regulator import participants
 
@@ -114,7 +120,7 @@ async def find_participant(client: Client, text: str) -> Participant:
         InvalidInput: ``participant_ambiguous``.
     """
     if text.startswith(_PREFIX) and len(text) == len(_PREFIX) + 64:
-        return await client.view(participants.CONTRACT, "participant", KeyArguments(parse_key(text)), Participant)
+        return await client.view(participants.CONTRACT, "participant", KeyArguments(public_key(text)), Participant)
     prefix = text.removeprefix(_PREFIX)
     everybody = await all_participants(client)
     found = [p for p in everybody if p.organisation == text]

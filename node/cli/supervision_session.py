@@ -12,8 +12,9 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from ledger.errors import InvalidConfig
-from ledger.keys import key_text
+from ledger.errors import InvalidConfig, InvalidInput, InvalidSignature
+from ledger.keys import key_text, parse_key
+from ledger.types import PublicKey
 from node.calling import Caller, CallRefused
 from node.cli.commission_session import open_session
 from node.cli.exit_codes import Refused
@@ -125,6 +126,19 @@ async def open_chain(target: Target) -> AsyncIterator[Client]:
             yield session.client
         except CallRefused as error:
             raise Refused(error.message, code=error.code, **error.data) from error
+
+
+def public_key(text: str) -> PublicKey:
+    """The key that people write.
+
+    Raises:
+        InvalidInput: ``key_invalid``.
+    """
+    try:
+        return parse_key(text)
+    except InvalidSignature as error:
+        # A key that is written wrong is an input like others, and not a signature that fails.
+        raise InvalidInput(error.message, code=error.code) from error
 
 
 def time_text(time_ms: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -91,7 +92,8 @@ def test_id_number_is_refused_and_not_repeated_when_there_is_no_authority_key() 
         (date(2027, 1, 31), DAY_END),
         ("2027-01-31T23:59:59.999Z", DAY_END),
         ("2027-02-01T00:59:59.999+01:00", DAY_END),
-        (datetime(2027, 1, 31, 23, 59, 59, 999_000), DAY_END),
+        (datetime(2027, 1, 31, 23, 59, 59, 999_000, UTC), DAY_END),
+        ("2027-01-31T23:59:59.999", DAY_END),
     ],
 )
 def test_expiry_is_the_last_millisecond_when_it_is_a_day_or_a_time(value, expected: int) -> None:
@@ -105,12 +107,10 @@ def test_expiry_is_refused_when_it_is_no_time_after_1970(value) -> None:
 
 
 @given(st.text())
-def test_reader_makes_an_entry_or_says_why_not_whatever_the_text_is(text: str) -> None:
+def test_reader_makes_an_entry_or_refuses_it_whatever_the_text_is(text: str) -> None:
     for kind in rule_entries._FIELDS:
-        try:
-            EntryReader(kind, SECRET).entry(text)
-        except EntryInvalid as error:
-            assert error.why
+        with suppress(EntryInvalid):
+            assert len(EntryReader(kind, SECRET).entry(text).fingerprint) == 32
 
 
 # --- files -----------------------------------------------------------------------------------------------------------
