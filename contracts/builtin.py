@@ -16,6 +16,7 @@ from contracts.governance.contract import Governance
 from contracts.interface import BlockInfo, Contract, EndContext
 from contracts.keyring import Keyring
 from contracts.registry.contract import Registry
+from contracts.rewraps import Rewraps
 from contracts.rulebook.contract import RuleBook
 from contracts.rules import Rules
 from contracts.supervision.contract import Supervision
@@ -42,6 +43,7 @@ KINDS: Final[dict[str, type[Contract]]] = {
         Registry,
         RuleBook,
         Supervision,
+        Rewraps,
     )
 }
 """Built-in contracts by kind. A chain's genesis says which of them it has, and where."""

@@ -52,6 +52,7 @@ BUSINESS_CONTRACTS: Final = (
 """Contracts of a business chain that is supervised."""
 SUPERVISION_CONTRACTS: Final = (
     "admission", "governance", "accounts", "assets", "keyring", "bridge", "registry", "rules", "supervision",
+    "rewraps",
 )  # fmt: skip
 """Contracts of a supervision chain."""
 DAY_MS: Final = 24 * 3600 * 1000

@@ -9,27 +9,30 @@ decision counts.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import importlib
 from hashlib import sha256
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import structlog
 
-from contracts.bridge.records import CLIENT_REGISTERED
+from contracts.bridge.records import BUSINESS, CLIENT_REGISTERED, ClientView, RoleQuery
 from contracts.decisions import Decide, Publish
-from contracts.keyring import KeyPage, Nothing, OwnerQuery, Published
+from contracts.keyring import Announced, KeyPage, Nothing, OwnerQuery, Published
 from contracts.messages import AUTHORISED, REFUSED, Decision, KeyNotice, StageRequest
 from contracts.supervision.answers import PageQuery, RecordView, RequestQuery, RequestsPage
 from contracts.supervision.calls import OPENING_EVENT, WAITING, OpeningRequested
+from contracts.supervision.codes import DECIDED
 from ledger.encoding import Codec
-from ledger.envelope import EnvelopeContext, envelope_codec, envelope_digest
 from ledger.errors import InvalidInput, NotFound, RemoteFault
 from ledger.keys import SigningKey
-from ledger.sealing import open_document
+from ledger.packet import ANSWER_OK
 from ledger.sealing_keys import DecryptionKey
 from node.calling import Caller
 from node.gateway import BlockEvents, Gateway
 from node.services.attestation import Attestation, attest
 from node.services.follow import follow, known_height
+from node.services.rewrapping import NOT_FOR_US, open_record
 
 log = structlog.get_logger(__name__)
 
@@ -39,8 +42,12 @@ MAX_UNDER_WAY: Final = 64
 RESCAN_S: Final = 5.0
 STAGGER_S: Final = 1.0
 PAGE: Final = 100
-HARMLESS: Final = frozenset({"supervision_decided", "supervision_request_closed"})
+REPUBLISH_S: Final = 10.0
+"""How often the authority looks whether both chains have its keys."""
+HARMLESS: Final = frozenset({DECIDED})
 """Refusals that say that somebody else was faster."""
+_Name: TypeAlias = tuple[bytes, str, int]
+"""Flow, stage, attempt."""
 _opening_codec = Codec(OpeningRequested, 8_192, "opening request")
 
 
@@ -60,10 +67,13 @@ class AuthorityService:
         self._sealing = sealing
         self._pseudonym_key = pseudonym_key
         self._caller = Caller(gateway, key)
-        self._queue: dict[tuple[bytes, str, int], tuple[bytes, StageRequest]] = {}
-        self._under_way: set[tuple[bytes, str, int]] = set()
+        self._queue: dict[_Name, tuple[bytes, StageRequest]] = {}
+        self._under_way: set[_Name] = set()
+        # For another authority to decide first.
+        self._left: set[_Name] = set()
         self._wake = asyncio.Event()
         self._announce = asyncio.Event()
+        self._look = asyncio.Event()
         self._authorities: tuple[bytes, ...] = ()
         self.decided = 0
         self.refused = 0
@@ -73,7 +83,7 @@ class AuthorityService:
         return {
             "decided": self.decided,
             "refused": self.refused,
-            "waiting": len(self._queue),
+            "waiting": len(self._queue) + len(self._left),
             "under_way": len(self._under_way),
         }
 
@@ -84,15 +94,17 @@ class AuthorityService:
             group.create_task(follow(self._gateway, height + 1, self._take_note, "authority"))
             group.create_task(self._publish_keys())
             group.create_task(self._rescan())
+            # A quarter of a second of imports, which must not be the first decision's.
+            group.create_task(asyncio.to_thread(importlib.import_module, "node.fhir.document"))
             while True:
                 await self._wake.wait()
                 self._wake.clear()
                 for name in list(self._queue):
                     if len(self._under_way) >= MAX_UNDER_WAY:
                         break
-                    source, request = self._queue.pop(name)
+                    _, request = self._queue.pop(name)
                     self._under_way.add(name)
-                    group.create_task(self._serve(name, source, request))
+                    group.create_task(self._serve(name, request))
 
     def _take_note(self, block: BlockEvents) -> None:
         for _, event in block.events:
@@ -101,12 +113,24 @@ class AuthorityService:
                 self._enqueue(opening.source, opening.request)
             elif event.name == CLIENT_REGISTERED:
                 self._announce.set()
+            elif event.contract == KEYRING:
+                self._look.set()  # there may be another authority, to share the work with
 
     def _enqueue(self, source: bytes, request: StageRequest) -> None:
         name = (request.flow, request.stage, request.attempt)
-        if name not in self._under_way:
+        if name in self._under_way or name in self._queue or name in self._left:
+            return
+        if self._is_first(request):
             self._queue[name] = (source, request)
             self._wake.set()
+        else:
+            self._left.add(name)
+            asyncio.get_running_loop().call_later(STAGGER_S, self._take_over, name, source, request)
+
+    def _take_over(self, name: _Name, source: bytes, request: StageRequest) -> None:
+        self._left.discard(name)
+        self._queue[name] = (source, request)
+        self._wake.set()
 
     async def _rescan(self) -> None:
         """Takes up what is waiting on the chain: after a start, and whatever failed before."""
@@ -122,17 +146,19 @@ class AuthorityService:
                     after = page.last
                     if not page.more:
                         break
+                    await asyncio.sleep(0)
             except (InvalidInput, RemoteFault) as error:
                 log.warning("authority_rescan_failed", code=error.code)
-            await asyncio.sleep(RESCAN_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(RESCAN_S):
+                    await self._look.wait()
+            self._look.clear()
 
     # --- deciding ---------------------------------------------------------------------------------------------------
 
-    async def _serve(self, name: tuple[bytes, str, int], source: bytes, request: StageRequest) -> None:
+    async def _serve(self, name: _Name, request: StageRequest) -> None:
         try:
-            if not self._is_first(request):
-                await asyncio.sleep(STAGGER_S)
-            await self._decide(source, request)
+            await self._decide(request)
         except (InvalidInput, RemoteFault) as error:
             if error.code not in HARMLESS:
                 log.warning("authority_decision_failed", flow=request.flow.hex(), stage=request.stage, code=error.code)
@@ -146,21 +172,23 @@ class AuthorityService:
             self._authorities, key=lambda key: sha256(request.flow + request.stage.encode() + key).digest()
         ) == bytes(self._key.public)
 
-    async def _decide(self, source: bytes, request: StageRequest) -> None:
+    async def _decide(self, request: StageRequest) -> None:
         query = RequestQuery(request.flow, request.stage, request.attempt)
         record = await self._gateway.view(CONTRACT, "record", query, RecordView)
         if record.request.status != WAITING:
             return
-        envelope = envelope_codec.decode(record.envelope)
-        context = EnvelopeContext(source, request.flow, request.stage, request.actor, request.commitment)
         outcome, reason, attestation = AUTHORISED, "", Attestation(b"", ())
         try:
-            document = open_document(envelope, context, self._sealing)
+            document = await open_record(self._gateway, record, self._sealing)
             attestation = attest(request, document, self._pseudonym_key)
         except InvalidInput as error:
+            if error.code == NOT_FOR_US:
+                # Sealed before we had a key, or to one that we lost: whoever has it decides.
+                log.warning("authority_cannot_open", flow=request.flow.hex(), stage=request.stage)
+                return
             outcome, reason = REFUSED, error.code
         decision = Decision(request.flow, request.stage, request.attempt, request.commitment, outcome, reason)
-        decide = Decide(decision, attestation.subject, attestation.attributes, envelope_digest(envelope))
+        decide = Decide(decision, attestation.subject, attestation.attributes, request.envelope)
         await self._caller.call(CONTRACT, "decide", decide)
         if outcome == AUTHORISED:
             self.decided += 1
@@ -171,24 +199,41 @@ class AuthorityService:
     # --- keys -------------------------------------------------------------------------------------------------------
 
     async def _publish_keys(self) -> None:
-        """Publishes the newest sealing key when the chain does not have it, and tells the business chain of it."""
-        self._announce.set()
+        """Publishes sealing keys that the chain does not have, and sees to it that the business chain hears of them."""
         while True:
-            await self._announce.wait()
             self._announce.clear()
             try:
                 await self._publish()
-                await self._caller.call(KEYRING, "announce", Nothing())
+                if await self._is_unannounced():
+                    await self._caller.call(KEYRING, "announce", Nothing())
             except (InvalidInput, RemoteFault) as error:
-                log.info("authority_keys_not_announced", code=error.code)
+                log.warning("authority_keys_not_announced", code=error.code)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(REPUBLISH_S):
+                    await self._announce.wait()
 
     async def _publish(self) -> None:
-        newest = self._sealing[-1].public
         try:
             known = await self._gateway.view(KEYRING, "key", OwnerQuery(self._key.public), Published)
             epoch = known.notice.epoch
         except NotFound:
             epoch = 0
-        if epoch < newest.epoch:
-            notice = KeyNotice(self._key.public, newest.suite, newest.epoch, newest.public, retired=False)
-            await self._caller.call(KEYRING, "publish", Publish(notice))
+        for key in sorted((key.public for key in self._sealing), key=lambda public: public.epoch):
+            if key.epoch > epoch:
+                notice = KeyNotice(self._key.public, key.suite, key.epoch, key.public, retired=False)
+                await self._caller.call(KEYRING, "publish", Publish(notice))
+                log.info("authority_key_published", epoch=key.epoch)
+
+    async def _is_unannounced(self) -> bool:
+        """True when there is a business chain that has not got our key and is not about to."""
+        own = OwnerQuery(self._key.public)
+        try:
+            await self._gateway.view("bridge", "client", RoleQuery(BUSINESS), ClientView)
+            known = await self._gateway.view(KEYRING, "key", own, Published)
+        except NotFound:
+            return False
+        try:
+            told = await self._gateway.view(KEYRING, "announced", own, Announced)
+        except NotFound:
+            return True
+        return told.epoch != known.notice.epoch or told.code not in ("", ANSWER_OK)
