@@ -19,7 +19,7 @@ from contracts.bridge.records import (
     OutboxQuery,
     RoleQuery,
 )
-from ledger.delivery import Carried, build_deliveries, items_in
+from ledger.delivery import Carried, build_deliveries, items_in, tells_lane
 from ledger.errors import NotFound
 from ledger.packet import AttachmentRef, Delivery, HeaderProof, Packet
 from node.relay.ends import BRIDGE, RelayEnd
@@ -108,16 +108,37 @@ def deliveries_of(
     ]
     if not complete:
         return []
+    return _built(destination, proof, receipts, complete, attachments, evidence)
 
+
+def renewal_of(source: RelayEnd, destination: RelayEnd, height: int) -> Delivery:
+    """A delivery of nothing but block ``height`` itself: its header, and how far it has spoken where it says so.
+
+    Raises:
+        NotFound: the destination has no client of the source.
+    """
+    proof = prove_header(source, destination, height)
+    return _built(destination, proof, source.chain.store.receipts(height), [], {}, {})[0]
+
+
+def _built(
+    destination: RelayEnd,
+    proof: HeaderProof,
+    receipts: Sequence[bytes],
+    items: Sequence[Carried],
+    attachments: dict[tuple[int, bytes], bytes],
+    evidence: dict[bytes, bytes],
+) -> list[Delivery]:
     def attachment(packet: Packet, ref: AttachmentRef) -> bytes:
         return attachments[packet.sequence, ref.digest]
 
     return build_deliveries(
         proof,
         receipts,
-        complete,
+        items,
         attachment=attachment,
         transaction=evidence.__getitem__,
+        end=tells_lane(receipts, bridge=BRIDGE, here=destination.chain.chain_id),
         max_bytes=MAX_DELIVERY_BYTES,
     )
 

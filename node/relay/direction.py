@@ -18,6 +18,7 @@ from typing import Any, Final
 import structlog
 
 from contracts.bridge.records import (
+    SUPERVISION,
     ClientView,
     Delivered,
     DeliveredQuery,
@@ -35,7 +36,7 @@ from ledger.transaction import Body, Call, Transaction, build
 from node.chain import Committed
 from node.clock import monotonic_ms
 from node.driver import is_ok
-from node.relay.assembly import cargo_of, deliveries_of, open_cargo, prove_header
+from node.relay.assembly import cargo_of, deliveries_of, open_cargo, renewal_of
 from node.relay.ends import BRIDGE, DELIVER, RelayEnd, is_delivery
 from node.relay.turns import STEP_MS, Turns
 
@@ -50,6 +51,8 @@ MAX_COURTESY: Final = 3
 """How often a relay whose turn it is not waits a step longer because another one's delivery waits for a block."""
 OUTCOME_S: Final = 20.0
 """How long at a time the outcome of a delivery is waited for; there is no second one while it waits for a block."""
+MIN_RENEWAL_MS: Final = 1_000
+"""Between the block of one renewal and that of the next."""
 EXPIRY_BLOCKS: Final = 64
 FINALITY_SAMPLES: Final = 1_024
 """Deliveries whose time from submission to commit the report's median is of."""
@@ -284,7 +287,7 @@ class Direction:
                     self._schedule(height)
 
     async def _renew(self) -> None:
-        """Brings a new header at half of the client's ``max_staleness_ms`` when nothing else brings one."""
+        """Brings a new block at half of the client's ``max_staleness_ms`` when nothing else brings one."""
         pause_s = 1.0
         while True:
             await asyncio.sleep(pause_s)
@@ -293,20 +296,26 @@ class Direction:
                 client = self.destination.view("client", RoleQuery(self.source.role), ClientView)
                 if self._idle or client.state.frozen:
                     continue
-                tip = self.source.chain.tip
-                age_ms = int(time.time() * 1000) - client.state.latest.time_ms
+                tip, newest_ms = self.source.chain.tip, client.state.latest.time_ms
+                age_ms = int(time.time() * 1000) - self._known_ms(newest_ms)
                 wait_ms = client.max_staleness_ms // 2 + self.turns.delay_ms(tip.height, monotonic_ms())
-                if age_ms < wait_ms or tip.header.time_ms <= client.state.latest.time_ms:
+                # While packets are on their way, what is known is older than the newest block that was shown.
+                if age_ms < wait_ms or tip.header.time_ms < newest_ms + min(MIN_RENEWAL_MS, wait_ms):
                     pause_s = min(1.0, max(50, wait_ms - age_ms) / 1000)
                     continue
-                proof = prove_header(self.source, self.destination, tip.height)
-                await self._send(self._transaction(Delivery(proof, (), (), ())))
+                await self._send(self._transaction(renewal_of(self.source, self.destination, tip.height)))
             except NotFound:
                 continue
             except TidegateError as error:
                 if isinstance(error, Fatal):
                     raise
                 log.warning("relay_renewal_failed", source=self.source.name, code=error.code)
+
+    def _known_ms(self, newest_ms: int) -> int:
+        """Until when the destination knows what the source says: see ``contracts.bridge.clients.newest_time_ms``."""
+        if self.source.role != SUPERVISION:
+            return newest_ms
+        return self.destination.view("lane", RoleQuery(SUPERVISION), LaneView).known_ms
 
     # --- how it goes ------------------------------------------------------------------------------------------------
 
