@@ -137,13 +137,15 @@ async def release_command(report: Report, target: Target, acting: Acting, flow: 
 @click.argument("flow", type=HASH)
 @target_options
 @acting_options
-@click.option("--approve/--reject", required=True, default=None, help="What the opinion says.")
+@click.option("--approve/--reject", default=None, help="What the opinion says; one of the two.")
 @waiting_options
 @reporting
 async def opinion_command(
-    report: Report, target: Target, acting: Acting, flow: bytes, *, approve: bool, wait: bool, timeout: float
+    report: Report, target: Target, acting: Acting, flow: bytes, *, approve: bool | None, wait: bool, timeout: float
 ) -> None:
     """Give an opinion on a released document, and wait until it is confirmed."""
+    if approve is None:
+        raise click.UsageError("an opinion says --approve or --reject")
     party = acting.party()
     async with open_flows(target) as flows:
         view = await flow_named(flows, flow)

@@ -9,7 +9,7 @@ from typing import Final, Self
 
 from contracts.flow import answers as a
 from contracts.flow import calls
-from contracts.flow.kinds import FlowKind
+from contracts.flow.kinds import FILE_COPY, RELEASE, FlowKind
 from contracts.messages import REVIEW
 from ledger.encoding import Record
 from ledger.envelope import Envelope, EnvelopeContext
@@ -17,7 +17,7 @@ from ledger.envelope_document import SealedDocument, commitment_of
 from ledger.envelope_key import EncryptionKey
 from ledger.errors import InvalidInput
 from ledger.keys import SigningKey
-from ledger.sealing import open_envelope, seal
+from ledger.sealing import open_document, open_envelope, seal
 from ledger.sealing_keys import DecryptionKey
 from ledger.types import PublicKey
 from node.calling import CallRefused
@@ -32,6 +32,10 @@ from node.gateway import Gateway
 PAGE: Final = 100
 ATTEMPTS: Final = 3
 """How often a document is sealed anew because keys changed, or a payment made anew because an output was gone."""
+
+
+MASKED_COPIES: Final = (FILE_COPY, RELEASE)
+"""Envelopes with the masked document, which is another one than the commitment is to."""
 
 
 class FlowSession:
@@ -119,10 +123,13 @@ class FlowSession:
         return await self.gateway.view(FLOW, "sealed", a.SealedQuery(flow, stage), a.SealedCopy)
 
     async def open(self, sealing: DecryptionKey | Sequence[DecryptionKey], flow: bytes, stage: str) -> bytes:
-        """What is inside such an envelope. Raises ``NotFound``, ``InvalidEnvelope``."""
+        """What is inside such an envelope: the document itself. Raises ``NotFound``, ``InvalidEnvelope``."""
         await self.start()
         found = await self.sealed(flow, stage)
-        return open_envelope(found.envelope, self._context(flow, found), sealing)
+        context = self._context(flow, found)
+        if stage in MASKED_COPIES:
+            return open_envelope(found.envelope, context, sealing)
+        return open_document(found.envelope, context, sealing).body
 
     async def kind(self, name: str) -> FlowKind:
         """The newest version of a flow kind. Raises ``NotFound``."""
