@@ -31,6 +31,7 @@ from ledger.genesis import Genesis
 from ledger.state import Overlay, StoredState
 from ledger.state_cache import CachedState
 from ledger.store import Kind, Store
+from ledger.store_memory import MemoryStore
 from ledger.transaction import Transaction
 from ledger.types import Hash32, Height, PublicKey, TxId
 from ledger.validators import ValidatorSet
@@ -101,7 +102,7 @@ class Chain:
         interval = genesis.parameters.checkpoint_interval
         self._snapshot = store.snapshot()
         self.state = CachedState(StoredState(self._snapshot))
-        header, result = genesis_block(genesis, self.rules, self.state)
+        header, result = genesis_block(genesis, self.rules, StoredState(MemoryStore()))
         if self.store.initialised:
             self.store.initialise(header, result.writes, result.receipts)
             self.checkpoints = CheckpointTree(store, interval, self.store.height)
