@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -169,3 +170,21 @@ def test_stage_has_to_be_said_when_two_requests_of_a_flow_are_pending(desk: Offi
     assert desk.refused("supervision", "approve", flow[:10], officers=2) == "flow_ambiguous"
     assert desk.refused("supervision", "approve", flow, "--stage", "file", code=5, officers=2) == "not_found"
     assert desk.json("supervision", "approve", flow, "--stage", "review", officers=2)["status"] == "granted"
+
+
+def test_watch_prints_each_event_once_and_tells_where_to_go_on(desk: OfficeDesk, monkeypatch) -> None:
+    async def until_the_end(client, from_height: int, handle) -> None:
+        for block in desk.office.gateway.blocks[from_height:]:
+            handle(block)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("node.cli.supervision_watch._follow", until_the_end)
+    flow = desk.office.filed().flow.hex()
+    desk.run("supervision", "suspend", flow, officers=2)
+    result = desk.run("supervision", "watch", "--from", "0", "--json", code=130)
+    events = [json.loads(line)["event"]["name"] for line in result.stdout.splitlines()]
+    assert events[-3:] == ["officer_signed", "packet", "flow_controlled"]
+    assert f"--from {desk.office.chain.height + 1}" in result.stderr
+    later = desk.run("supervision", "watch", "--from", str(desk.office.chain.height), code=130)
+    assert "supervision.flow_controlled" in later.stdout
+    assert "officer_signed" not in later.stdout
