@@ -54,16 +54,22 @@ class RecipientKeys:
         """
         found = self._owners.get(owner)
         if found is None:
-            try:
-                published = await self._gateway.view(KIND, "key", OwnerQuery(owner), Published)
-            except NotFound as error:
-                raise NotFound(error.message, code=codes.KEY_MISSING, owner=owner) from error
-            if published.notice.retired:
-                raise NotFound(f"{key_text(owner)} has retired its key", code=codes.KEY_MISSING, owner=owner)
-            found = _key(published)
-            if len(self._owners) >= MAX_OWNERS:
-                self._owners.clear()
-            self._owners[owner] = found
+            async with self._lock:  # flows that begin together ask once
+                found = self._owners.get(owner)
+                if found is None:
+                    found = await self._ask(owner)
+        return found
+
+    async def _ask(self, owner: bytes) -> EncryptionKey:
+        try:
+            published = await self._gateway.view(KIND, "key", OwnerQuery(owner), Published)
+        except NotFound as error:
+            raise NotFound(error.message, code=codes.KEY_MISSING, owner=owner) from error
+        if published.notice.retired:
+            raise NotFound(f"{key_text(owner)} has retired its key", code=codes.KEY_MISSING, owner=owner)
+        if len(self._owners) >= MAX_OWNERS:
+            self._owners.clear()
+        found = self._owners[owner] = _key(published)
         return found
 
     async def of_all(self, owners: tuple[bytes, ...]) -> tuple[EncryptionKey, ...]:
