@@ -17,7 +17,7 @@ from contracts.commission.answers import RequestSummary, SettlementPlan
 from contracts.commission.calls import SettlementRequest
 from contracts.commission.orders import choose_currency, settlement_body
 from contracts.commission.records import Agreement
-from contracts.flow.calls import AUTHORISED, LIMIT_SET, REFUSED
+from contracts.flow.calls import AUTHORISED, LIMIT_SET, REFUSED, RESUMED, STAGE_EXPIRED
 from ledger.errors import Fatal, InvalidInput, Overloaded, TidegateError
 from ledger.keys import SigningKey
 from ledger.transaction import Output, build
@@ -34,12 +34,12 @@ from node.services.messages import (
     delivery_answer_codec,
     delivery_codec,
 )
-from node.services.supervised import FLOW, SupervisedSettlement
+from node.services.supervised import DECISION_AWAITED, FLOW, SupervisedSettlement
 from node.services.verification import BatchInvalid, verify_batch, verify_plan
 
 log = structlog.get_logger(__name__)
 
-DECIDED_EVENTS: Final = frozenset({AUTHORISED, REFUSED, LIMIT_SET})
+DECIDED_EVENTS: Final = frozenset({AUTHORISED, REFUSED, LIMIT_SET, RESUMED, STAGE_EXPIRED})
 """Of contract ``flow``: what a settlement that waits for the regulator waits for."""
 FIRST_RETRY_S: Final = 0.5
 MAX_RETRY_S: Final = 10.0
@@ -209,7 +209,10 @@ class SettlementService:
             log.info("settlement_rebuilt", code=code, **facts)
             if (await self._books.request(summary.agreement, summary.request)).summary.settled_by:
                 return True
-        log.warning("settlement_not_done", code=code, **facts)
+        if code == DECISION_AWAITED:
+            log.info("settlement_waits", **facts)
+        else:
+            log.warning("settlement_not_done", code=code, **facts)
         return False
 
     async def _still_pending(self, summary: RequestSummary) -> bool:

@@ -14,7 +14,7 @@ import structlog
 from contracts.commission.answers import SettlementPlan
 from contracts.commission.calls import SettlementReport
 from contracts.commission.records import Agreement
-from contracts.flow.answers import FILING, OPEN, FlowsPage, FlowsQuery, FlowView, LimitsAnswer, Nothing
+from contracts.flow.answers import FILING, OPEN, REFUSED, FlowsPage, FlowsQuery, FlowView, LimitsAnswer, Nothing
 from contracts.flow.calls import File, flow_id
 from contracts.flow.kinds import COMMISSION
 from contracts.keyring import KeyPage
@@ -36,6 +36,10 @@ FLOW: Final = "flow"
 DECISION_AWAITED: Final = "settlement_decision_awaited"
 DECISION_REFUSED: Final = "settlement_decision_refused"
 LOOKED_AT: Final = 100
+SHOWN_RECORDS: Final = 300
+"""Records that a report lists one by one: as many as a sealed document has room for, whatever their amounts."""
+REFILE_MS: Final = 60_000
+"""After so long a settlement is filed again that the contracts, not the regulator, refused: reasons of theirs pass."""
 
 
 class DecisionAwaited(InvalidInput):
@@ -79,7 +83,13 @@ class SupervisedSettlement:
             return None
         if found.status == FILING:
             raise DecisionAwaited("the regulator has not decided yet", flow=found.flow)
-        reason = next((stage.reason for stage in found.stages if stage.stage == FILE), "")
+        filing = next((stage for stage in found.stages if stage.stage == FILE), None)
+        if found.status == REFUSED and filing is not None and not filing.hash:
+            now_ms = (await self._gateway.info()).time_ms
+            if now_ms - filing.asked_ms > REFILE_MS:
+                flow = await self._file(agreement, plan)
+                raise DecisionAwaited("the settlement was filed once more", flow=flow)
+        reason = "" if filing is None else filing.reason
         raise InvalidInput(
             f"the regulator refuses this settlement: {reason or found.status}", code=DECISION_REFUSED, flow=found.flow
         )
@@ -154,7 +164,9 @@ def settlement_record(agreement: Agreement, plan: SettlementPlan) -> bytes:
         "platform": agreement.platform.organisation,
         "insurer": agreement.insurer.organisation,
         "currency": agreement.currency,
-        "records": [{"record": item.outpoint[:32].hex(), "amount": item.amount} for item in request.items[:400]],
+        "records": [
+            {"record": item.outpoint[:32].hex(), "amount": item.amount} for item in request.items[:SHOWN_RECORDS]
+        ],
         "records_total": len(request.items),
         "gross": request.amount,
         "clawed_back": plan.clawed_back,
