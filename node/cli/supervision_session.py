@@ -20,13 +20,12 @@ from node.cli.commission_session import open_session
 from node.cli.exit_codes import Refused
 from node.cli.options import Target, passphrase_from_person, target_options
 from node.client import Client
-from node.consortium.parties import FILE as PARTIES_FILE
-from node.consortium.parties import load_parties
 from node.network_file import FILE as NETWORK_FILE
 from node.node_keys import AuthorityKeys, read_authority_keys
 
 F = TypeVar("F", bound=Callable[..., Any])
 SUPERVISION: Final = "supervision"
+PARTIES_FILE: Final = "parties.json"
 SHOWN_HEX: Final = 16
 
 
@@ -71,6 +70,8 @@ class Officers:
         """
         if not self.names:
             raise click.UsageError("officers sign this: name them with --officer, once for each")
+        from node.consortium.parties import load_parties  # noqa: PLC0415 - brings the sealing library
+
         book = load_parties(self._directory(target), passphrase_from_person)
         return [Caller(client, book.party(name).signing) for name in dict.fromkeys(self.names)]
 
