@@ -35,7 +35,7 @@ def from_document(document: Any, kind: type[T]) -> T:
         InvalidInput: ``document_invalid``: a missing, unknown, ill-typed or out-of-bounds field; the text names it.
     """
     try:
-        return msgspec.convert(_arrange(document, _type_info(kind), "$"), kind)
+        return msgspec.convert(_arrange(document, _type_info(kind), "$"), kind)  # type: ignore[arg-type]
     except msgspec.ValidationError as error:
         raise InvalidInput(f"{kind.__name__}: {error}", code="document_invalid") from error
 
