@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import sys
 from collections.abc import Mapping
@@ -65,7 +66,8 @@ def run(
             home = stack.enter_context(Home.open(path, flags=flags, passphrase=passphrase))
             other: Home | None = None
             if home.config.fusion.supervision_home:
-                place = home.path / home.config.fusion.supervision_home
+                # Without the way back in it: a socket's path may not be long.
+                place = Path(os.path.normpath(home.path / home.config.fusion.supervision_home))
                 other = stack.enter_context(Home.open(place, environment=False, passphrase=passphrase))
             configure_logging(
                 home.config.log.level, home.config.log.format, name=home.config.node.name, chain=home.genesis.name

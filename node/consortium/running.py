@@ -54,9 +54,11 @@ class ConsortiumNet:
         """
         started = [f"supervision/{name}" for name in await self.supervision.start()]
         started += [f"business/{name}" for name in await self.business.start()]
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self.supervision.wait_ready(timeout_s=timeout_s))
-            group.create_task(self.business.wait_ready(timeout_s=timeout_s))
+        # Both fail with an error of one kind, and the caller shall see that and no group of it.
+        waiting = (self.supervision.wait_ready(timeout_s=timeout_s), self.business.wait_ready(timeout_s=timeout_s))
+        for outcome in await asyncio.gather(*waiting, return_exceptions=True):
+            if isinstance(outcome, BaseException):
+                raise outcome
         return started
 
     async def stop(self) -> None:
