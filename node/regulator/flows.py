@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from contracts.supervision.answers import (
     MAX_PAGE,
@@ -29,10 +29,12 @@ from contracts.supervision.calls import Disclose, Disclosure
 from ledger.envelope import EnvelopeContext, envelope_codec
 from ledger.envelope_document import SealedDocument
 from ledger.errors import InvalidInput, NotFound
-from ledger.sealing_keys import DecryptionKey
 from node.calling import Caller, result_of
 from node.gateway import Gateway
 from node.regulator.decisions import CONTRACT, pending
+
+if TYPE_CHECKING:
+    from ledger.sealing_keys import DecryptionKey
 
 MIN_PREFIX: Final = 4
 """Hex digits that a prefix of a flow id has at least."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +14,8 @@ import pytest
 from contracts import messages as m
 from ledger.envelope_document import pseudonym
 from ledger.errors import RpcUnavailable
+from node.cli import supervision_watch
+from node.cli.output import Report
 from tests.contracts.supervision.world import SUBJECT
 from tests.node.cli.office_desk import PSEUDONYM_KEY, OfficeDesk, office_desk
 
@@ -19,6 +24,12 @@ from tests.node.cli.office_desk import PSEUDONYM_KEY, OfficeDesk, office_desk
 def desk(tmp_path: Path) -> Iterator[OfficeDesk]:
     with office_desk(tmp_path) as found:
         yield found
+
+
+async def interrupted() -> None:
+    """Ctrl-C, and the wait for what it leads to."""
+    os.kill(os.getpid(), signal.SIGINT)
+    await asyncio.Event().wait()
 
 
 def test_pending_request_passes_when_two_officers_approve_it_apart(desk: OfficeDesk) -> None:
@@ -176,7 +187,7 @@ def test_watch_prints_each_event_once_and_tells_where_to_go_on(desk: OfficeDesk,
     async def until_the_end(client, from_height: int, handle) -> None:
         for block in desk.office.gateway.blocks[from_height:]:
             handle(block)
-        raise KeyboardInterrupt
+        await interrupted()
 
     monkeypatch.setattr("node.cli.supervision_watch._follow", until_the_end)
     flow = desk.office.filed().flow.hex()
@@ -188,3 +199,25 @@ def test_watch_prints_each_event_once_and_tells_where_to_go_on(desk: OfficeDesk,
     later = desk.run("supervision", "watch", "--from", str(desk.office.chain.height), code=130)
     assert "supervision.flow_controlled" in later.stdout
     assert "officer_signed" not in later.stdout
+
+
+def test_watch_draws_in_place_on_a_terminal(desk: OfficeDesk, monkeypatch) -> None:
+    async def one_block(client, from_height: int, handle) -> None:
+        while not drawn:
+            await asyncio.sleep(0)
+        handle(None)
+        await interrupted()
+
+    def noting(snapshot):
+        drawn.append(snapshot)
+        return real(snapshot)
+
+    drawn: list[object] = []
+    real = supervision_watch._drawn
+    monkeypatch.setattr(supervision_watch, "_drawn", noting)
+    monkeypatch.setattr("node.cli.supervision_watch._follow", one_block)
+    monkeypatch.setattr(Report, "rich", property(lambda _: True))
+    desk.office.held()
+    shown = desk.run("supervision", "watch", code=130).stdout
+    for part in ("waiting for officers: 1", "flows by stage", "prescription/file", "supervision_class_controlled"):
+        assert part in shown
