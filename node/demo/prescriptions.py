@@ -24,9 +24,10 @@ from node.consortium.bootstrap import Bootstrap
 from node.consortium.parties import Party
 from node.consortium.plan import PLATFORM
 from node.consortium.running import ConsortiumNet
+from node.demo.audit import Audit
 from node.demo.picks import BARRED_PHARMACY, BARRED_REVIEWER, Picks, pick
 from node.demo.records import Opened, open_all, order_readers
-from node.demo.regulator import Regulator, demo_kind
+from node.demo.regulator import EXPRESSION_REASON, Regulator, demo_kind
 from node.fhir.prescription import Prescription
 from node.flow.importer.context import ImportOptions
 from node.flow.importer.journal import StateDirectory
@@ -40,7 +41,14 @@ PATIENCE_S: Final = 120.0
 KILL_AT: Final = 100
 """Filings authorised when the fusion node that relays is killed."""
 POLL_S: Final = 0.05
-SETTLED_S: Final = 30.0
+REASONS: Final = (
+    "rules_reviewer_listed",
+    "rules_subject_listed",
+    "rules_subject_drug_listed",
+    "rules_pharmacy_subject_listed",
+    EXPRESSION_REASON,
+)
+"""Every way in which the regulator's rules refuse in this story."""
 
 
 @dataclass(slots=True)
@@ -210,6 +218,29 @@ def _steer(picks: Picks) -> Steer:
         return next(party for party in parties if party.name == BARRED_PHARMACY)
 
     return Steer(reviewer=reviewer, pharmacy=pharmacy)
+
+
+def check_prescriptions(audit: Audit, played: Played) -> None:
+    """What must have happened at least once, and what must never."""
+    report, regulator = played.report, played.regulator
+    check = audit.check
+    check("prescriptions filed", report.counts["filed"], len(report.results))
+    for reason in REASONS:
+        check(f"refused at least once: {reason}", report.reasons.get(reason, 0) > 0, wanted=True)
+    check("held for officers and approved", len(regulator.approved) > 0, wanted=True)
+    check("authorised by a batch grant", played.batch_used > 0, wanted=True)
+    alone = next((each.outcome for each in report.results if each.flow == regulator.left_alone), "")
+    check("left to itself by the officers, and expired", alone, "expired")
+    suspended = next(each for each in report.results if each.request_id == played.picks.suspended)
+    check("suspended, resumed, and delivered", (regulator.resumed, suspended.outcome), (True, "delivered"))
+    check("no flow failed", report.failures, {})
+    ended = sum(report.outcomes.get(name, 0) for name in ("delivered", "refused", "expired"))
+    check("every flow was delivered, refused, or expired", ended, len(report.results))
+    if played.killed:
+        check(f"{played.killed} was killed, the other fusion node carried on", played.taken_over, wanted=True)
+    check("an order opens for its pharmacy and nobody else", played.readers, [played.order_pharmacy])
+    check("records that the authority opens", played.opened.by_authority, played.opened.records)
+    check("records that anybody else opens", played.opened.by_others, 0)
 
 
 def document(played: Played, packets: tuple[int, int], tokens: dict[str, int], supervision: Any) -> dict[str, Any]:

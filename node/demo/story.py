@@ -5,17 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 from typing import Any, Final, TypeVar
 
+from ledger.keys import key_text
 from node.cli.output import Report
-from node.consortium.plan import create_consortium
+from node.consortium.plan import PURSE_MINOR, PURSES, create_consortium
 from node.consortium.running import ConsortiumNet
 from node.demo import changes, charges, example
 from node.demo.agreeing import agree
 from node.demo.audit import Audit, expected
 from node.demo.cast import Member
+from node.demo.flow_audit import FlowAudit, read_claims
+from node.demo.prescriptions import DATA, Played, Prescriptions, check_prescriptions, document
 from node.demo.stage import (
     CASH_B,
     CASH_C,
@@ -29,11 +33,13 @@ from node.demo.stage import (
     survives_a_loss,
 )
 from node.demo.telling import (
+    heading,
     show_checks,
     show_example,
     show_import,
     show_loss,
     show_network,
+    show_prescriptions,
     show_requests,
     show_verdict,
 )
@@ -80,16 +86,19 @@ class Story:
             by_name = {node.organisation: node for node in consortium.business.nodes}
             platform = await stack.enter_async_context(Member(by_name[PLATFORM]))
             insurer = await stack.enter_async_context(Member(by_name[INSURER]))
-            return await self._play(devnet, platform, insurer)
+            return await self._play(net, platform, insurer)
 
-    async def _play(self, devnet: Devnet, platform: Member, insurer: Member) -> dict[str, Any]:
+    async def _play(self, net: ConsortiumNet, platform: Member, insurer: Member) -> dict[str, Any]:
+        devnet = net.business
         played = await self._example(platform, insurer)
         imported, caught_up = await self._import(devnet, platform, insurer)
+        supervised = await self._prescriptions(net)
         acknowledged = [tx_id.hex() for member in (platform, insurer) for tx_id in member.acknowledged]
         with self._report.progress("auditing"):
             audit = Audit({node.name: str(node.socket) for node in devnet.network.nodes})
             books, height, hashes = await asyncio.to_thread(self._audit, audit, acknowledged, played.paid)
             accounts = await asyncio.to_thread(self._accounts, audit)
+            flows = await asyncio.to_thread(self._audit_flows, net, audit, supervised)
         show_checks(self._report, audit.checks)
         seconds = round(monotonic() - self._began, 1)
         show_verdict(self._report, audit.checks, height, seconds)
@@ -111,6 +120,7 @@ class Story:
             "height": height,
             "state_hash": hashes,
             "killed": {"node": None if imported.loss is None else imported.loss.node, "caught_up": caught_up},
+            **flows,
             "seconds": seconds,
             "checks": [{"name": check.name, "ok": check.ok} for check in audit.checks],
         }
@@ -147,6 +157,28 @@ class Story:
         insurer.acknowledged.extend(summary.settled_by for summary in requests)
         show_requests(report, terms, requests, policies, books)
         return imported, caught_up
+
+    async def _prescriptions(self, net: ConsortiumNet) -> Played:
+        heading(self._report, "473 prescriptions, under the regulator's eyes")
+        played = await Prescriptions(self._report, net, self._directory / "import").play()
+        show_prescriptions(self._report, played)
+        return played
+
+    def _audit_flows(self, net: ConsortiumNet, audit: Audit, played: Played) -> dict[str, Any]:
+        consortium = net.consortium
+        supervision = Audit({node.name: str(node.socket) for node in consortium.supervision.nodes})
+        flows = FlowAudit(audit, supervision, read_claims(DATA))
+        requests = {result.flow.hex(): result.request_id for result in played.report.results}
+        locks = {party.name: f"key({key_text(party.key)})" for party in consortium.parties}
+        pharmacies = [locks[party.name] for party in consortium.parties.of_kind("pharmacy")]
+        money = flows.money(requests, pharmacies, locks["Payer"], PURSES * PURSE_MINOR)
+        flows.records()
+        packets, tokens = flows.packets(), flows.tokens()
+        check_prescriptions(audit, played)
+        height, hashes = supervision.chains()
+        audit.checks += [replace(check, name=f"supervision: {check.name}") for check in supervision.checks]
+        state = {"height": height, "validators": self._supervision_validators, "state_hash": hashes}
+        return {**document(played, packets, tokens, state), "money": money}
 
     async def _told(self, what: str, step: Awaitable[T]) -> T:
         with self._report.progress(what):

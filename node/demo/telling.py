@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -16,6 +17,9 @@ from node.demo.audit import Check
 from node.demo.charges import Imported
 from node.demo.example import REQUEST_NAME, SALES, Example
 from node.demo.stage import CURRENCY, SCALE, quorum
+
+if TYPE_CHECKING:
+    from node.demo.prescriptions import Played
 
 
 def heading(report: Report, text: str) -> None:
@@ -122,6 +126,41 @@ def show_requests(
     report.table(
         [f"books of {terms.agreement}", terms.currency],
         [[name, Money(minor_units, SCALE)] for name, minor_units in kinds.items()],
+    )
+
+
+def show_prescriptions(report: Report, played: Played) -> None:
+    """What became of the prescriptions, and what the regulator did meanwhile."""
+    done = played.report
+    counts, money_of = done.counts, done.money
+    report.line(
+        f"{counts['filed']} filed, {counts['authorised']} authorised, {counts['reviewed']} reviewed, "
+        f"{counts['ordered']} ordered, {counts['settled']} paid, {counts['delivered']} delivered "
+        f"in {played.seconds:.0f} s"
+    )
+    report.line()
+    rows: list[list[object]] = [["refused", reason, count] for reason, count in done.reasons.items()]
+    rows.append(["held for officers, then approved", "control class of the hospital", len(played.regulator.approved)])
+    rows.append(["authorised by a batch grant", "control class of the hospital", played.batch_used])
+    rows.append(["suspended, then resumed", "routine_inspection", int(played.regulator.resumed)])
+    rows.append(["expired", "nobody decided for a minute", done.outcomes.get("expired", 0)])
+    report.table(["what", "why", "flows"], rows)
+    report.line()
+    report.table(
+        ["step", "p50 ms", "p95 ms", "p99 ms"],
+        [[name, each.p50, each.p95, each.p99] for name, each in done.latency.items()],
+    )
+    report.line()
+    total, reimbursed, paid = (
+        money(money_of[name], SCALE) for name in ("claims_total", "reimbursed", "paid_by_patients")
+    )
+    report.line(f"Claims of {total} {done.currency} were paid: {reimbursed} by the payer, {paid} by patients.")
+    if played.killed:
+        report.line(f"{played.killed}, the fusion node that relayed, was killed (SIGKILL); the other one took over.")
+    opened = played.opened
+    report.line(
+        f"The authority opened all {opened.by_authority} sealed records; of the other parties, {opened.by_others} "
+        f"opened one. An order to {played.order_pharmacy} opens for {', '.join(played.readers)} alone."
     )
 
 
