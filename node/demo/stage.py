@@ -30,25 +30,35 @@ def account_names(line: str) -> tuple[str, str, str]:
     return pending, settled, clawback
 
 
-def plan(directory: Path, validators: int, supervision_validators: int) -> ConsortiumPlan:
-    """A consortium of that many validators; platform and insurer have a node each, whatever their number."""
+def accounts() -> tuple[AccountPlan, ...]:
+    """Cash of both parties, and the accounts of both lines of business."""
     both = f"any(key({{{PLATFORM}}}),key({{{INSURER}}}))"
-    accounts = [
+    found = [
         AccountPlan(CASH_B, PLATFORM, f"key({{{PLATFORM}}})"),
         AccountPlan(CASH_C, INSURER, f"key({{{INSURER}}})"),
     ]
     for line in (EXAMPLE_LINE, IMPORT_LINE):
         pending, settled, clawback = account_names(line)
-        accounts.append(AccountPlan(pending, PLATFORM, both))
-        accounts.append(AccountPlan(settled, PLATFORM, f"key({{{PLATFORM}}})"))
-        accounts.append(AccountPlan(clawback, PLATFORM, both))
+        found.append(AccountPlan(pending, PLATFORM, both))
+        found.append(AccountPlan(settled, PLATFORM, f"key({{{PLATFORM}}})"))
+        found.append(AccountPlan(clawback, PLATFORM, both))
+    return tuple(found)
+
+
+def assets() -> tuple[AssetPlan, ...]:
+    """The insurer's currency."""
+    return (AssetPlan(CURRENCY, tuple((amount, f"account({CASH_C})") for amount in FUNDS), SCALE),)
+
+
+def plan(directory: Path, validators: int, supervision_validators: int) -> ConsortiumPlan:
+    """A consortium of that many validators; platform and insurer have a node each, whatever their number."""
     parameters = Parameters(base_timeout_ms=500, empty_block_ms=1_000)
     return ConsortiumPlan(
         directory=directory,
         validators=validators,
         supervision_validators=supervision_validators,
-        assets=(AssetPlan(CURRENCY, tuple((amount, f"account({CASH_C})") for amount in FUNDS), SCALE),),
-        accounts=tuple(accounts),
+        assets=assets(),
+        accounts=accounts(),
         parameters=parameters,
         supervision_parameters=parameters,
     )

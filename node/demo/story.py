@@ -118,7 +118,7 @@ class Story:
             },
             "validators": self._validators,
             "height": height,
-            "state_hash": hashes,
+            "state_hash": {name: found for name, found in hashes.items() if name not in net.consortium.fusion},
             "killed": {"node": None if imported.loss is None else imported.loss.node, "caught_up": caught_up},
             **flows,
             "seconds": seconds,
