@@ -12,43 +12,33 @@ from time import monotonic
 from typing import Final
 
 from contracts.flow import answers as a
-from contracts.flow import codes
 from contracts.flow.kinds import PRESCRIPTION
 from contracts.messages import DELIVER, FILE, FULFIL, OPINION, ORDER, REVIEW, SETTLE, STAGES
 from ledger.envelope_document import SealedDocument
 from ledger.errors import InvalidInput, RemoteFault
 from ledger.keys import SigningKey
-from node.calling import CallRefused
+from node.calling import CallRefused, CallUnresolved
 from node.consortium.parties import Party
 from node.flow import documents
 from node.flow.documents import derived_salt
 from node.flow.errors import PurseEmpty
 from node.flow.importer import report as r
 from node.flow.importer.context import ImportContext
+from node.flow.importer.milestones import MILESTONES, STAGE_OF, WAIT_LONGER, Stopped
 from node.flow.importer.planning import Planned
 from node.flow.progress import FlowProgress, StageProgress
 
-PARK_S: Final = 1.0
+PARK_S: Final = 10.0
 """A flow that waits longer than that gives its place to another one."""
 SLOW_S: Final = 5.0
 SILENCE_S: Final = 600.0
 """A supervision chain that cannot be heard for so long: the flow is left as it is, for a later run."""
+LOST_S: Final = 120.0
+"""So long a node that cannot be reached is tried again."""
 BACKOFF_S: Final = 0.25
 MAX_BACKOFF_S: Final = 5.0
 MAX_STRIKES: Final = 5
 """Refusals in a row after which nothing had changed."""
-WAIT_LONGER: Final = frozenset(
-    {codes.SUPERVISION_STALE, codes.SUPERVISION_FROZEN, codes.SUSPENDED, "bridge_outbox_full", "bridge_frozen"}
-)
-"""Refusals that pass by themselves."""
-
-
-class Stopped(Exception):
-    """The flow goes no further in this run."""
-
-    def __init__(self, outcome: str, stage: str = "", code: str = "", found: StageProgress | None = None) -> None:
-        super().__init__(outcome)
-        self.outcome, self.stage, self.code, self.found = outcome, stage, code, found
 
 
 class FlowDriver:
@@ -73,6 +63,7 @@ class FlowDriver:
         self._asked: dict[str, float] = {}
         self._told: set[str] = set()
         self._strikes = 0
+        self._lost_at = 0.0
         self._ways = (
             (FILE, self._file_step),
             (REVIEW, self._review_step),
@@ -97,16 +88,14 @@ class FlowDriver:
     async def drive(self) -> r.RequestResult:
         """Goes on until the flow is delivered or goes no further; never raises but for cancellation and bugs."""
         try:
-            if self._resumed:
-                await self._load()
-                self.result.resumed = bool(self._progress.status)
             while True:
-                await self._tell()
-                step = self._next()
-                if step is not None:
-                    await self._attempt(step)
-                elif not await self._wait():
-                    raise self._stuck()
+                try:
+                    await self._advance()
+                    self._lost_at = 0.0
+                except CallUnresolved:
+                    raise
+                except RemoteFault as error:
+                    await self._lost(error)
         except Stopped as stopped:
             self._finish(stopped)
         except (InvalidInput, RemoteFault) as error:
@@ -114,6 +103,26 @@ class FlowDriver:
         finally:
             self._client.watcher.untrack(self._planned.flow)
         return self.result
+
+    async def _advance(self) -> None:
+        """One step, or one wait. Raises ``Stopped`` when there is neither."""
+        if self._resumed:
+            await self._load()
+            self.result.resumed, self._resumed = bool(self._progress.status), False
+        await self._tell()
+        step = self._next()
+        if step is not None:
+            await self._attempt(step)
+        elif not await self._wait():
+            raise self._stuck()
+
+    async def _lost(self, error: RemoteFault) -> None:
+        """The node cannot be reached: that passes, or after ``LOST_S`` the flow is left for a later run."""
+        now = monotonic()
+        self._lost_at = self._lost_at or now
+        if now - self._lost_at > LOST_S:
+            raise error
+        await asyncio.sleep(BACKOFF_S)
 
     # --- what comes next --------------------------------------------------------------------------------------------
 
@@ -289,7 +298,7 @@ class FlowDriver:
 
     async def _attempt(self, step: Callable[[], Awaitable[object]]) -> None:
         """Does a step; a refusal is looked into: perhaps the chain is further than was known."""
-        stage = _STAGE_OF.get(getattr(step, "__name__", ""), "")
+        stage = STAGE_OF.get(getattr(step, "__name__", ""), "")
         before = self._signature()
         begun = monotonic()
         try:
@@ -382,7 +391,7 @@ class FlowDriver:
 
     async def _tell(self) -> None:
         """Notes what has been reached since: latencies, and whoever wants to hear of it."""
-        for stage, reached in _MILESTONES:
+        for stage, reached in MILESTONES:
             found = self._progress.stages.get(stage)
             if stage in self._told or found is None or found.status not in reached:
                 continue
@@ -403,6 +412,7 @@ class FlowDriver:
         result.outcome, result.stage, result.code = stopped.outcome, stopped.stage, stopped.code
         if stopped.found is not None:
             result.rule, result.rule_version = stopped.found.rule, stopped.found.rule_version
+        result.filed = bool(progress.status)
         result.authorisation = progress.authorisation
         result.stages = [stage for stage in STAGES if progress.done(stage)]
         if progress.payment is not None and progress.done(FULFIL):
@@ -415,24 +425,3 @@ class FlowDriver:
             )
         if stopped.outcome == r.DELIVERED and FILE in self._asked:
             result.latency_ms["total"] = (monotonic() - self._asked[FILE]) * 1000
-
-
-_STAGE_OF: Final = {
-    "_file": FILE,
-    "_request_review": REVIEW,
-    "_opinion": OPINION,
-    "_request_order": ORDER,
-    "_pay": SETTLE,
-    "_deliver": DELIVER,
-}
-"""Steps that begin a stage: from when its latency counts."""
-_MILESTONES: Final = (
-    (FILE, (a.DONE,)),
-    (REVIEW, (a.GRANTED, a.DONE)),
-    (OPINION, (a.DONE,)),
-    (ORDER, (a.GRANTED, a.DONE)),
-    (FULFIL, (a.PRICED, a.DONE)),
-    (SETTLE, (a.DONE,)),
-    (DELIVER, (a.DONE,)),
-)
-"""What is told, and from which status on; of ``review`` and ``order`` the grant."""

@@ -32,6 +32,7 @@ class RequestResult:
         claim_id: of its claim.
         flow: id of the flow.
         outcome: from ``OUTCOMES``; empty while under way.
+        filed: whether the chain has the flow.
         stage: that it stopped at; empty when delivered.
         code: reason code of a refusal or failure.
         rule: that refused; empty where none did.
@@ -52,6 +53,7 @@ class RequestResult:
     claim_id: str
     flow: bytes
     outcome: str = ""
+    filed: bool = False
     stage: str = ""
     code: str = ""
     rule: str = ""
@@ -142,7 +144,7 @@ class ImportReport:
         """How many flows came how far: filed, authorised, reviewed, ordered, settled, delivered."""
         stages = Counter(stage for result in self.results for stage in result.stages)
         return {
-            "filed": sum(1 for result in self.results if result.authorisation or result.outcome or result.stage),
+            "filed": sum(1 for result in self.results if result.filed),
             "authorised": stages["file"],
             "reviewed": stages["opinion"],
             "ordered": stages["order"],

@@ -12,9 +12,10 @@ from contracts.decisions import ControlFlow
 from contracts.flow.amounts import reimbursement
 from contracts.flow.answers import FlowQuery, FlowsPage, FlowsQuery, FlowView
 from contracts.messages import RESUME, STAGES, SUSPEND, Control
-from ledger.errors import InvalidConfig, InvalidEnvelope, InvalidInput
+from ledger.errors import InvalidConfig, InvalidEnvelope, InvalidInput, RpcUnavailable
 from ledger.keys import key_text
 from node.flow.client import FlowClient
+from node.flow.importer import driving
 from node.flow.importer import report as r
 from node.flow.importer.journal import StateDirectory
 from node.flow.importer.planning import Steer
@@ -199,6 +200,51 @@ async def test_flows_wait_while_no_relay_runs_and_go_on_when_one_does(tmp_path):
             world.start_relay(0)
             report = await asyncio.wait_for(run, 60)
         assert report.outcomes == {r.DELIVERED: 4}
+
+
+class FlakyGateway:
+    """A node whose every third answer to a question is lost."""
+
+    def __init__(self, inner) -> None:
+        self._inner = inner
+        self.asked = 0
+
+    def __getattr__(self, name):
+        return getattr(self._inner, name)
+
+    async def view(self, *question):
+        self.asked += 1
+        if self.asked > 12 and self.asked % 3 == 0:
+            raise RpcUnavailable("the connection broke", sent=True)
+        return await self._inner.view(*question)
+
+
+async def test_lost_connections_are_tried_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(driving, "BACKOFF_S", 0.01)
+    async with two_chains() as world:
+        gateway = FlakyGateway(world.business.gateway)
+        report = await import_once(world, tmp_path / "state", sample()[:4], steer=full(world), gateway=gateway)
+        assert gateway.asked > 20
+        assert report.outcomes == {r.DELIVERED: 4}
+        assert all(stage.attempt == 1 for flow in flows_of(world) for stage in flow.stages)
+
+
+async def test_a_node_that_stays_away_leaves_the_flow_for_a_later_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(driving, "BACKOFF_S", 0.01)
+    monkeypatch.setattr(driving, "LOST_S", 0.05)
+    async with two_chains() as world:
+
+        class Gone(FlakyGateway):
+            async def view(self, *question):
+                if question[1] == "sealed":
+                    raise RpcUnavailable("gone", sent=False)
+                return await self._inner.view(*question)
+
+        gateway = Gone(world.business.gateway)
+        report = await import_once(world, tmp_path / "state", sample()[:1], steer=full(world), gateway=gateway)
+        assert report.failures == {"rpc_unavailable": 1}
+        report = await import_once(world, tmp_path / "state", sample()[:1], steer=full(world))
+        assert report.outcomes == {r.DELIVERED: 1}
 
 
 async def test_patients_with_money_of_their_own_need_no_bank(tmp_path):
