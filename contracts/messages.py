@@ -91,6 +91,8 @@ class StageRequest(Record, frozen=True):
         requested_ms: time of the block that asked.
         deadline_ms: after it an answer comes too late: compared with block time on both chains.
         envelope_epoch: 0, or the epoch of the authorities' keys that the envelope is sealed to.
+        approves: at ``opinion`` what the business chain was told that the opinion says: the authority compares it with
+            the sealed one. False elsewhere.
     """
 
     flow: Hash
@@ -114,6 +116,7 @@ class StageRequest(Record, frozen=True):
     requested_ms: Time
     deadline_ms: Time
     envelope_epoch: Version
+    approves: bool = False
 
 
 class Decision(Record, frozen=True):

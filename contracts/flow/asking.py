@@ -52,6 +52,7 @@ class Question:
         epoch: highest epoch of the authorities' keys; 0 for a grant.
         pharmacy: whom an order is for; else empty.
         order: commitment of the order; else empty.
+        approves: what an opinion is said to say; else False.
     """
 
     actor: bytes
@@ -61,6 +62,7 @@ class Question:
     epoch: int = 0
     pharmacy: bytes = b""
     order: bytes = b""
+    approves: bool = False
 
 
 def ask(context: CallContext, flow: FlowRecord, spec: StageSpec, question: Question) -> FlowRecord:
@@ -94,6 +96,7 @@ def ask(context: CallContext, flow: FlowRecord, spec: StageSpec, question: Quest
         requested_ms=now_ms,
         deadline_ms=deadline_ms,
         envelope_epoch=question.epoch,
+        approves=question.approves,
     )
     outbox.send(
         context,

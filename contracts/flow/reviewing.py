@@ -140,7 +140,8 @@ def opinion(context: CallContext, arguments: calls.Opinion) -> calls.Moved:
     if arguments.envelope is None:
         raise Refusal(codes.ENVELOPE_RECIPIENTS, "the opinion is sealed to the authorities too")
     digest, epoch = check_for_authorities(context, arguments.envelope, flow.flow, OPINION, arguments.commitment)
-    flow = ask(context, flow, spec, Question(reviewer, arguments.commitment, arguments.envelope, digest, epoch))
+    question = Question(reviewer, arguments.commitment, arguments.envelope, digest, epoch, approves=arguments.approve)
+    flow = ask(context, flow, spec, question)
     return step(context, calls.OPINION_GIVEN, flow, OPINION)
 
 

@@ -260,7 +260,8 @@ def _authorised(
     if flow.opened_by == request.stage and not flow.authorisation:
         flow = replace(flow, authorisation=own, organisation=record.organisation)
     elif request.stage == OPINION:
-        flow = replace(flow, reviewer=request.actor)
+        # The authority read it: an opinion that rejects lets nobody order, whatever the business chain makes of it.
+        flow = replace(flow, reviewer=request.actor if request.approves else b"")
     store_flow(context.state, request.flow, flow)
     record = requests.move(context, flow, record, calls.AUTHORISED, reason="", transaction=own)
     context.state.put(b"h" + own, encode(record.place))

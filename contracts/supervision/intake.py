@@ -83,6 +83,7 @@ def _check_form(request: StageRequest) -> None:
         and all(len(value) in (0, _HASH_BYTES) for value in (request.authorisation, request.order, request.subject))
         and len(request.pharmacy) in (0, _KEY_BYTES)
         and (request.stage != FILE or (request.need == NEED_DECISION and request.actor == request.filer))
+        and (request.stage == OPINION or not request.approves)
         and "\x00" not in request.kind
     )
     if not good:

@@ -11,13 +11,15 @@ from typing import Any, Final
 
 from contracts.expression.attributes import Attribute, attributes_codec
 from contracts.flow.kinds import PRESCRIPTION
-from contracts.messages import FILE, StageRequest
+from contracts.messages import FILE, OPINION, StageRequest
 from ledger.encoding import encode
 from ledger.envelope_document import SealedDocument, pseudonym
 from ledger.errors import InvalidInput
+from node.flow.documents import APPROVED, REJECTED
 
 DOCUMENT_INVALID: Final = "document_invalid"
 DOCUMENT_WRONG: Final = "document_of_another_flow"
+DOCUMENT_CONTRADICTS: Final = "document_contradicts"
 FHIR_MEDIA: Final = "application/fhir+json"
 JSON_MEDIA: Final = "application/json"
 DRUGS: Final = "drugs"
@@ -46,7 +48,8 @@ def attest(request: StageRequest, document: SealedDocument, pseudonym_key: bytes
         pseudonym_key: 32 bytes that only authorities have.
 
     Raises:
-        InvalidInput: ``document_invalid`` or ``document_of_another_flow``; never quotes the document.
+        InvalidInput: ``document_invalid``, ``document_of_another_flow``, or ``document_contradicts`` where an opinion
+            is another one than the chain was told; never quotes the document.
     """
     if request.stage == FILE and request.kind == PRESCRIPTION:
         return _prescription(document, pseudonym_key)
@@ -57,6 +60,10 @@ def attest(request: StageRequest, document: SealedDocument, pseudonym_key: bytes
     if request.stage != FILE:
         if not request.subject and content.get("flow") != request.flow.hex():
             raise InvalidInput("the document names another flow", code=DOCUMENT_WRONG)
+        if request.stage == OPINION and content.get("decision") != (APPROVED if request.approves else REJECTED):
+            raise InvalidInput(
+                "the opinion says something else than the business chain was told", code=DOCUMENT_CONTRADICTS
+            )
         return Attestation(b"", ())
     subject = content.get("subject_id", "")
     if not isinstance(subject, str):

@@ -213,6 +213,7 @@ class World:
             "requested_ms": self.now - 500,
             "deadline_ms": self.now + LONG_MS,
             "envelope_epoch": 0 if need == m.NEED_GRANT else 1,
+            "approves": stage == m.OPINION,
         }
         return m.StageRequest(**{**usual, **changes})
 

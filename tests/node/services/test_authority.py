@@ -127,7 +127,9 @@ def test_later_document_is_refused_when_it_names_another_flow_or_none():
     from node.services.attestation import DOCUMENT_WRONG, attest
 
     flow = b"\xab" * 32
-    assert attest(request_at(OPINION, flow), traffic.note(flow=flow.hex()), bytes(32)).subject == b""
+    assert (
+        attest(request_at(OPINION, flow), traffic.note(flow=flow.hex(), decision="rejected"), bytes(32)).subject == b""
+    )
     for content in ({"flow": "00" * 32}, {}, {"flow": flow.hex().upper()}):
         with pytest.raises(InvalidInput) as refused:
             attest(request_at(OPINION, flow), traffic.note(**content), bytes(32))
@@ -135,6 +137,25 @@ def test_later_document_is_refused_when_it_names_another_flow_or_none():
     with pytest.raises(InvalidInput) as refused:
         attest(request_at("file", flow, b"s" * 32), traffic.note(request="00" * 32), bytes(32))
     assert refused.value.code == DOCUMENT_WRONG
+
+
+@pytest.mark.parametrize("approves", [True, False])
+def test_opinion_is_refused_when_it_says_something_else_than_the_chain_was_told(approves: bool):
+    import msgspec
+
+    from ledger.errors import InvalidInput
+    from node.flow.documents import opinion_document
+    from node.services.attestation import DOCUMENT_CONTRADICTS, attest
+
+    flow = b"\xab" * 32
+    request = msgspec.structs.replace(request_at(OPINION, flow), approves=approves)
+    honest = opinion_document(bytes(32), flow, approve=approves, reviewer=request.actor, time_ms=1)
+    assert attest(request, honest, bytes(32)).attributes == ()
+    lying = opinion_document(bytes(32), flow, approve=not approves, reviewer=request.actor, time_ms=1)
+    for document in (lying, traffic.note(flow=flow.hex()), traffic.note(flow=flow.hex(), decision=approves)):
+        with pytest.raises(InvalidInput) as refused:
+            attest(request, document, bytes(32))
+        assert refused.value.code == DOCUMENT_CONTRADICTS
 
 
 @pytest.fixture
