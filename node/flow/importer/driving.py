@@ -359,7 +359,7 @@ class FlowDriver:
         context, watcher, flow = self._context, self._client.watcher, self._planned.flow
         stage, moves, begun, parked = self._stage(), self._progress.moves, monotonic(), False
         asked = self._asked.get(stage, begun)
-        patience = context.options.patience_s
+        patience, before = context.options.patience_s, self._signature()
         try:
             while not await watcher.changed(flow, moves, min(SLOW_S if parked else PARK_S, max(patience, 0.01))):
                 lively, now = await watcher.lively(), monotonic()
@@ -372,7 +372,6 @@ class FlowDriver:
                     context.leave()
                 since = begun if self._progress.suspended else context.waits_since(stage, asked)
                 if now - max(begun, since, watcher.lively_since) >= patience:
-                    before = self._signature()
                     await self._load()
                     return self._signature() != before
             if stage in self._asked:
