@@ -127,6 +127,11 @@ def _attest(
         held = _evaluated(context, flow, record)
         if held is not None:
             return held
+    elif request.stage == OPINION:
+        # He may have been suspended while his opinion waited to be opened.
+        fault = standing.reviewers_fault(context, flow, record.request)
+        if fault:
+            return _refused_by_contract(context, flow, record, fault, "", 0)
     return _authorised(context, flow, record, decision, (context.transaction.tx_id,), 0)
 
 

@@ -19,7 +19,6 @@ from contracts.messages import (
     Taken,
     request_codec,
 )
-from contracts.registry.participants import REVIEWER, participant
 from contracts.supervision import codes, grants, requests, standing
 from contracts.supervision.calls import OPEN, OPENING_EVENT, REFUSED, WAITING, OpeningRequested
 from contracts.supervision.sending import FLOW, business_chain, deadline_of, send_refusal
@@ -176,11 +175,8 @@ def _opened(context: EndContext, known: FlowRecord | None, request: StageRequest
 def _fault_of(context: EndContext, flow: FlowRecord, request: StageRequest) -> str:
     if (request.kind, request.filer, request.platform) != (flow.kind, flow.filer, flow.platform):
         return codes.FLOW_DIFFERS
-    if request.stage == OPINION and flow.granted_reviewer:
-        if request.actor != flow.granted_reviewer:
-            return codes.REVIEWER_DIFFERS
-        fault = standing.fault_of(participant(context, request.actor), REVIEWER)
-        if fault:
-            return fault
+    fault = standing.reviewers_fault(context, flow, request) if request.stage == OPINION else ""
+    if fault:
+        return fault
     # What is only reported has happened already: its record is kept whatever became of the flow since.
     return "" if request.need == NEED_REPORT else standing.bar_of(flow)

@@ -39,6 +39,15 @@ def filers_of(context: EndContext, request: StageRequest) -> tuple[str, str]:
     return ("" if filer is None else filer.organisation), fault
 
 
+def reviewers_fault(context: EndContext, flow: FlowRecord, request: StageRequest) -> str:
+    """Why an opinion does not count: another gives it than was granted, or he may not review. Code, or empty."""
+    if not flow.granted_reviewer:
+        return ""
+    if request.actor != flow.granted_reviewer:
+        return codes.REVIEWER_DIFFERS
+    return fault_of(participants.participant(context, request.actor), participants.REVIEWER)
+
+
 def asker_of(context: EndContext, request: StageRequest) -> tuple[str, str]:
     """Organisation on whose class a grant depends, and why it cannot be given: code or empty.
 
