@@ -9,6 +9,7 @@ from statistics import median
 from time import monotonic
 
 import pytest
+from msgspec.structs import replace
 
 from contracts.flow.answers import FlowQuery, FlowView
 from contracts.flow.calls import RequestOrder
@@ -67,9 +68,7 @@ async def test_packets_wait_and_all_are_answered_when_both_daemons_are_dead_for_
         async with net.traffic(workers=2) as load:
             await load.more(6)
             await asyncio.gather(*(net.net.business.kill(net.fusion(index)) for index in (0, 1)))
-            key = net.party("Reviewer 1").signing
             waiting = [await notes.file_note(net.business, net.party().signing) for _ in range(40)]
-            assert key
             lane = await net.lane(net.business, "supervision")
             assert lane.sent - lane.answered >= 40
             await net.net.business.start([net.fusion(0), net.fusion(1)])
@@ -155,8 +154,6 @@ async def test_step_takes_hardly_longer_than_the_finalities_on_its_way(tmp_path:
             document = notes.note(subject_id="A1", n=number)
             keys = await notes.authority_keys(net.business)
             flow, arguments = notes.filing(info.chain_id, patient, document, keys, kind=VISIT)
-            from msgspec.structs import replace
-
             await caller.call("flow", "file", replace(arguments, patient=bytes(patient.public)))
 
             async def at(status: str, stage: str, flow: bytes = flow) -> FlowView:
