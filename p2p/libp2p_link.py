@@ -19,7 +19,7 @@ from libp2p.utils import encode_varint_prefixed
 
 from ledger.errors import PeerMisbehaved
 from p2p.framing import Control, FrameDecoder, Lane
-from p2p.libp2p_patches import bound_windows, write_stream
+from p2p.libp2p_patches import bound_windows, read_stream, write_stream
 from p2p.peering import Link
 
 if TYPE_CHECKING:
@@ -198,7 +198,7 @@ class Libp2pLink(Link):
     async def _read(self, lane: Lane) -> None:
         stream = self._streams[lane]
         decoder = FrameDecoder(lambda kind: self._owner.cap(lane, kind))
-        while data := await stream.read(self._bounds.stream_read_bytes):
+        while data := await read_stream(self._muxer, stream, self._bounds.stream_read_bytes):
             frames = decoder.feed(data)
             if lane is Lane.REQUEST:
                 frames = [frame for frame in frames if not self._took(*frame)]

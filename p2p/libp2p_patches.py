@@ -13,7 +13,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
 
 import trio
-from libp2p.stream_muxer.exceptions import MuxedStreamError
+from libp2p.stream_muxer.exceptions import MuxedStreamEOF, MuxedStreamError
 from libp2p.stream_muxer.yamux import yamux
 
 if TYPE_CHECKING:
@@ -85,6 +85,49 @@ def prepare_library(window_max_bytes: int) -> None:
     yamux.MAX_WINDOW_SIZE = window_max_bytes
     # The library logs at error level whatever a peer does, sometimes with the bytes; our own events say what matters.
     logging.getLogger("libp2p").setLevel(logging.CRITICAL)
+
+
+class Muxer(yamux.Yamux):  # type: ignore[misc]  # mypy does not follow libp2p
+    """A Yamux connection that takes a frame's body at once where it came in one Noise message with its header."""
+
+    async def _read_data_body(self, length: int) -> bytes:
+        session = self.secured_conn
+        if session.high_watermark - session.low_watermark >= length:
+            return bytes(session._drain(length))  # noqa: SLF001 - see the module; the version is checked
+        return bytes(await super()._read_data_body(length))
+
+
+async def read_stream(muxer: yamux.Yamux, stream: yamux.YamuxStream, limit_bytes: int) -> bytes:
+    """Read from a Yamux stream as ``YamuxStream.read`` does, but give window back only once half of it is used up.
+
+    The library answers every read with a window update, a frame for each frame; the specification asks for none of
+    them while there is window left.
+
+    Args:
+        muxer: the connection.
+        stream: read by one task only.
+        limit_bytes: most that is given at once.
+
+    Raises:
+        MuxedStreamEOF: the stream or its connection is closed, and everything has been read.
+        ConnectionClosedError: the connection is.
+    """
+    name = stream.stream_id
+    while not (buffer := muxer.stream_buffers.get(name)):
+        event = muxer.stream_events.get(name)
+        over = stream.recv_closed or stream.closed or stream.reset_received or muxer.event_shutting_down.is_set()
+        if over or buffer is None or event is None:
+            raise MuxedStreamEOF("the stream is closed")
+        await event.wait()
+        if name in muxer.stream_events:
+            muxer.stream_events[name] = trio.Event()
+    data = bytes(buffer[:limit_bytes])
+    del buffer[:limit_bytes]
+    target, rest = stream.target_recv_window, len(buffer)
+    # No await between looking at the window and changing it: its lock is not needed.
+    if target - (stream.recv_window + rest) >= target // 2:
+        await stream.send_window_update(stream._grow_to_delta(rest) + stream._apply_autotune_epoch(rest))  # noqa: SLF001
+    return data
 
 
 async def write_stream(

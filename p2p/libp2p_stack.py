@@ -23,6 +23,7 @@ from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX_PROTOCOL
 from libp2p.stream_muxer.yamux.yamux import Yamux
 
 from ledger.errors import PeerMisbehaved, PeerRefused
+from p2p.libp2p_patches import Muxer
 from p2p.transport import PeerId
 
 if TYPE_CHECKING:
@@ -171,4 +172,4 @@ class Stack:
         await self._muxers.select_transport(session)
         wire.trust()
         peer_id = session.get_remote_peer()
-        return PeerId(str(peer_id)), Yamux(session, peer_id, is_initiator=session.is_initiator)
+        return PeerId(str(peer_id)), Muxer(session, peer_id, is_initiator=session.is_initiator)
