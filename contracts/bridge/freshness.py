@@ -49,9 +49,14 @@ def freshness(state: StateSpace, role: str) -> Freshness:
 
 
 def begin(state: StateSpace, role: str, time_ms: int) -> None:
-    """A client is registered from a header of that time on; what is known of the lane already stays."""
-    if not freshness(state, role).known_ms:
-        state.put(b"f" + role.encode(), encode(Freshness(time_ms, ())))
+    """A client begins, or begins anew, from a header of that time.
+
+    Of what was known before nothing later than that header stays: a chain that contradicted itself may have shown
+    blocks of any time, and after those nothing would ever be stale again.
+    """
+    before = freshness(state, role).known_ms
+    known_ms = min(before, time_ms) if before else time_ms
+    state.put(b"f" + role.encode(), encode(Freshness(known_ms, ())))
 
 
 def advance(state: StateSpace, role: str, watermark: int, points: list[Point]) -> bool:
@@ -77,10 +82,13 @@ def _insert(waiting: list[Point], point: Point, known_ms: int) -> None:
     if point.time_ms <= known_ms:
         return
     place = next((i for i, other in enumerate(waiting) if other.time_ms >= point.time_ms), len(waiting))
-    for neighbour in waiting[max(0, place - 1) : place + 1]:
+    for index in (place, place - 1):
+        if not 0 <= index < len(waiting):
+            continue
+        neighbour = waiting[index]
         if neighbour.sent == point.sent and abs(neighbour.time_ms - point.time_ms) < SPACING_MS:
             # The later of two that wait for the same packets is the better one.
-            waiting[waiting.index(neighbour)] = max(neighbour, point, key=lambda each: each.time_ms)
+            waiting[index] = max(neighbour, point, key=lambda each: each.time_ms)
             return
     crowded = place == len(waiting) and waiting and point.time_ms - waiting[-1].time_ms < SPACING_MS
     if not crowded and len(waiting) < MAX_POINTS:

@@ -188,6 +188,14 @@ def test_known_time_follows_within_spacing_when_packets_lag_behind(lag: int, ste
         assert freshness(state, SUPERVISION).known_ms >= times[taken - 1] - SPACING_MS - step_ms
 
 
+def test_points_stay_in_order_when_one_takes_the_place_of_its_neighbour() -> None:
+    state = space()
+    for time_ms in (1_005, 1_505, 1_006, 1_505, 1_506):
+        advance(state, SUPERVISION, 0, [Point(time_ms, 1)])
+        times = [point.time_ms for point in freshness(state, SUPERVISION).waiting]
+        assert times == sorted(set(times))
+
+
 def test_record_is_bounded_when_it_is_full() -> None:
     full = Freshness(2**53 - 1, tuple(Point(2**53 - 1, 2**53 - 1) for _ in range(MAX_POINTS)))
     assert freshness_codec.decode(encode(full)) == full
