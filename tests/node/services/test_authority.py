@@ -8,12 +8,14 @@ import json
 import pytest
 
 from contracts.flow.codes import ENVELOPE_EPOCH
+from contracts.governance.calls import SET_POLICY, SetPolicy
 from contracts.keyring import KeyPage, OwnerQuery, Published
 from contracts.keyring import Nothing as NoQuestion
 from contracts.messages import OPINION
 from contracts.rewraps import (
     EXISTS,
     NOT_AUTHORITY,
+    NOT_RECIPIENT,
     RECIPIENT_WRONG,
     RECORD_UNKNOWN,
     REWRAP_INVALID,
@@ -29,7 +31,7 @@ from ledger.sealing_keys import DecryptionKey
 from node.calling import Caller, CallRefused
 from node.services.rewrapping import context_of, open_record, rewrap_records
 from tests.node import traffic
-from tests.node.two_chains import World, two_chains
+from tests.node.two_chains import World, lock_of, two_chains
 
 WHO = "City Hospital"
 
@@ -359,3 +361,20 @@ async def test_one_authority_can_rewrap_for_the_other_when_it_could_open():
 
 async def authorities(world: World) -> KeyPage:
     return await world.supervision.gateway.view("keyring", "authorities", NoQuestion(), KeyPage)
+
+
+async def test_rewrap_is_refused_when_its_wrapper_could_never_open_the_record(world_of_notes: World):
+    """It would be rubbish under an authority's name: only a recipient has the content key."""
+    world = world_of_notes
+    flow = await filed(world, traffic.note(n=1))
+    record = await sealed_record(world, flow)
+    envelope, context = envelope_codec.decode(record.envelope), context_of(record)
+    await rotate(world)
+    old, new = world.sealing[0]
+    first, late = world.supervision.members[0].member, world.officers[0].signing
+    lock = lock_of([first, late])
+    await world.govern(world.supervision, "governance", SET_POLICY, SetPolicy("authorities", lock))
+    made = rewrap(envelope, context, old, new.public, late)
+    with pytest.raises(CallRefused) as refused:
+        await Caller(world.supervision.gateway, late).call("rewraps", "store", StoreRewrap(flow, "file", 1, made))
+    assert refused.value.code == NOT_RECIPIENT
