@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from copy import copy
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Self, TypeVar, get_type_hints
 
@@ -182,9 +181,16 @@ class EndContext:
         This is how contracts work together inside one transaction: a contract calls another's functions with the
         context of that other. Everything is undone together when the transaction is refused.
         """
-        other = copy(self)
+        other = self._twin()
         other.address = address
         other.state = StateSpace(self._overlay, address)
+        return other
+
+    def _twin(self) -> Self:
+        """A context that shares everything with this one: ``copy`` does the same eight times slower."""
+        other = object.__new__(type(self))
+        other.block, other.address, other.state = self.block, self.address, self.state
+        other.directory, other.events, other._overlay = self.directory, self.events, self._overlay
         return other
 
     def enter_kind(self, kind: str) -> Self:
@@ -253,6 +259,13 @@ class CallContext(EndContext):
         self.issued = issued
         self.destroyed = destroyed
         self.approvals = approvals
+
+    def _twin(self) -> Self:
+        other = super()._twin()
+        other.transaction, other.sender, other.inputs = self.transaction, self.sender, self.inputs
+        other.signers, other._used_keys = self.signers, self._used_keys  # noqa: SLF001 - our own
+        other.issued, other.destroyed, other.approvals = self.issued, self.destroyed, self.approvals
+        return other
 
     @property
     def outputs(self) -> tuple[Output, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from contracts import codes
 from contracts.interface import Contract
@@ -26,10 +26,16 @@ class Rules:
     chain_id: Hash32
     contracts: Mapping[str, Contract]
     expiry_window: int
+    _addresses: dict[str, str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # Asked many times in each call; of several instances of a kind the first counts.
+        found = {contract.kind: address for address, contract in reversed(tuple(self.contracts.items()))}
+        object.__setattr__(self, "_addresses", found)
 
     def address_of(self, kind: str) -> str:
         """Address of the one instance of a built-in contract; empty where the chain has none."""
-        return next((address for address, contract in self.contracts.items() if contract.kind == kind), "")
+        return self._addresses.get(kind, "")
 
 
 def verify_signatures(
