@@ -31,16 +31,21 @@ def command() -> None:
 @command.command()
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--kind", type=click.Choice(KINDS), default="member", show_default=True, help="What the key is for.")
+@click.option("--epoch", type=click.IntRange(1, 2**31 - 1), help="Of a sealing key: one more than the last.")
 @seal_option
 @reporting
-def new(report: Report, file: Path, kind: str, *, seal: bool) -> None:
+def new(report: Report, file: Path, kind: str, epoch: int | None, *, seal: bool) -> None:
     """Make a new key and write it to FILE, which must not exist.
 
     \b
     tidegate key new member.key
     tidegate key new --kind authority --seal authority.key
+    tidegate key new --kind sealing --epoch 2 sealing-2.key
     """  # noqa: D301
-    public = write_key(file, kind, SigningKey.generate().seed, passphrase=new_passphrase(seal=seal))
+    if (kind == "sealing") != (epoch is not None):
+        raise click.UsageError("--epoch is given with a sealing key, and only there")
+    secret = SigningKey.generate().seed if epoch is None else _sealing_secret(epoch)
+    public = write_key(file, kind, secret, passphrase=new_passphrase(seal=seal))
     report.success(f"wrote {file}")
     report.fields(_described(kind, public, sealed=seal))
     report.document({"file": str(file), **_described(kind, public, sealed=seal)})
@@ -73,6 +78,12 @@ def show(report: Report, path: Path) -> None:
             report.line()
         report.fields(fields)
     report.document(described if path.is_dir() else described[0])
+
+
+def _sealing_secret(epoch: int) -> bytes:
+    from ledger.sealing_keys import DecryptionKey  # noqa: PLC0415 - only who seals needs the library behind it
+
+    return DecryptionKey.generate_x25519(epoch).to_bytes()
 
 
 def _described(kind: str, public: str, *, sealed: bool) -> dict[str, object]:

@@ -78,3 +78,15 @@ def test_loose_key_is_refused_with_its_remedy(tmp_path):
 def test_directory_without_keys_is_refused(tmp_path):
     result = invoke("show", tmp_path)
     assert (result.exit_code, "[key_missing]" in result.stderr) == (78, True)
+
+
+def test_authority_makes_its_next_sealing_key_when_it_says_the_epoch(tmp_path):
+    from ledger.sealing_keys import DecryptionKey
+
+    path = tmp_path / "sealing-2.key"
+    result = CliRunner().invoke(root, ["key", "new", "--kind", "sealing", "--epoch", "2", str(path), "--json"])
+    assert result.exit_code == 0, result.output
+    key = DecryptionKey.from_bytes(read_key(path, "sealing"))
+    assert (key.epoch, json.loads(result.stdout)["public_key"]) == (2, key.key_id.hex())
+    for wrong in (["--kind", "sealing"], ["--kind", "member", "--epoch", "1"]):
+        assert CliRunner().invoke(root, ["key", "new", *wrong, str(tmp_path / "x.key")]).exit_code == 2
