@@ -68,10 +68,13 @@ def gate(
     if limit is None:
         return False
     require_fresh(inside, load_kind(inside.state, kind))
-    if amount <= limit.amount:
-        return True
     name = inside.state.get(subject_key(b"q", kind, insurer, subject))
     flow = None if name is None else find_flow(inside.state, name)
+    if flow is not None:
+        # What the regulator holds up stays held up, even when the limit is raised meanwhile.
+        require_not_suspended(flow)
+    if amount <= limit.amount:
+        return True
     if flow is None or (flow.asset, flow.amount) != (asset, amount) or flow.used or flow.status != OPEN:
         raise Refusal(
             codes.DECISION_NEEDED,
@@ -79,7 +82,6 @@ def gate(
             f"with subject {subject.hex()} and wait until it is authorised",
             limit=limit.amount,
         )
-    require_not_suspended(flow)
     _use(inside, flow)
     return False
 

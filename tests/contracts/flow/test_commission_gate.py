@@ -169,6 +169,15 @@ def test_a_suspended_or_terminated_flow_pays_nothing(world):
     pay(world, 5_000, NEEDED)
 
 
+def test_a_suspended_settlement_stays_suspended_when_the_limit_is_raised_meanwhile(world):
+    world.limit(10)
+    file(world)
+    world.decide("file")
+    world.control("suspend", 1)
+    world.limit(9_000, 2)
+    pay(world, 5_000, "flow_suspended")
+
+
 def test_no_settlement_passes_on_stale_supervision_once_there_is_a_limit(world):
     world.limit(10)
     world.stale()
