@@ -8,7 +8,7 @@ from typing import Final
 import click
 
 COMMANDS: Final = {
-    "demo": "Watch two companies settle commissions on a local network.",
+    "demo": "Watch commissions and prescriptions on two local networks.",
     "devnet": "Make and run a whole local network.",
     "node": "Make and run one node.",
     "key": "Make and show keys.",
@@ -65,7 +65,7 @@ class LazyGroup(click.Group):
 )
 @click.version_option(VERSION, prog_name="tidegate")
 def root() -> None:
-    """Tidegate, a permissioned ledger for companies that settle with each other.
+    """Tidegate, a permissioned ledger for companies that settle with each other, and for their regulator.
 
     \b
     tidegate demo                          see it work

@@ -1,4 +1,4 @@
-"""``tidegate demo``: two companies settle commissions on a network of real daemons, in under a minute."""
+"""``tidegate demo``: commissions and supervised prescriptions on two networks of real daemons, in a few minutes."""
 
 from __future__ import annotations
 
@@ -31,10 +31,12 @@ from node.cli.output import Report, fail
 )
 @click.option("--keep", is_flag=True, help="Keep homes, keys and logs, and say where they are.")
 def command(validators: int, supervision_validators: int, json_file: Path | None, *, keep: bool) -> None:
-    """Watch two companies settle commissions on a local network.
+    """Watch commissions and supervised prescriptions on two local networks.
 
     Plays the worked example, imports a real file while a validator is killed and comes back, cancels and corrects,
-    settles everything, and has an auditor recompute the books. The exit code is 1 when a check fails.
+    settles everything. Then 473 prescriptions are filed, reviewed, ordered, paid and delivered under a regulator's
+    eyes, while a fusion node is killed. An auditor recomputes books and payments; the exit code is 1 when a check
+    fails.
     """
     report = Report(json=False)
     directory = Path(tempfile.mkdtemp(prefix="tidegate-demo-"))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import Final
 
 import click
+
+from node.cli.lazy_group import LazyCommands
 
 COMMANDS: Final = {
     "file": ("flow_review", "File a document, as hospital."),
@@ -28,32 +29,7 @@ COMMANDS: Final = {
 """Subcommands in the order of the help: the module of each, which has a ``NAME_command``, and what it does."""
 
 
-class LazyCommands(click.Group):
-    """Imports a subcommand's module only to run it."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Names, in the order of the help."""
-        del ctx
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The subcommand of that name, or None."""
-        del ctx
-        if cmd_name not in COMMANDS:
-            return None
-        module = importlib.import_module(f"node.cli.{COMMANDS[cmd_name][0]}")
-        command = getattr(module, f"{cmd_name}_command")
-        assert isinstance(command, click.Command)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Writes the list of commands from the table above, without importing any."""
-        del ctx
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
-
-
-@click.group(cls=LazyCommands)
+@click.group(cls=LazyCommands, table=COMMANDS)
 def command() -> None:
     """Supervised flows.
 

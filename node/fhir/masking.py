@@ -16,6 +16,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, Final
 
+from contracts.flow.kinds import PRESCRIPTION_MASK
 from ledger.errors import InvalidInput
 from node.fhir import strict_json
 
@@ -23,38 +24,7 @@ PSEUDONYM_SYSTEM: Final = "urn:tidegate:pseudonym"
 """System of the identifier that stands for all of a patient's identifiers."""
 MAX_PATHS: Final = 256
 MAX_PATH_CHARACTERS: Final = 128
-DEFAULT_MASK: Final[tuple[str, ...]] = (
-    "*.contained",
-    "Patient.identifier:pseudonym",
-    "Patient.name",
-    "Patient.telecom",
-    "Patient.address",
-    "Patient.birthDate:year",
-    "Patient.deceasedDateTime:year",
-    "Patient.photo",
-    "Patient.contact",
-    "Patient.link",
-    "Patient.extension",
-    "Patient.modifierExtension",
-    "MedicationRequest.subject.display",
-    "MedicationRequest.subject.identifier",
-    "MedicationRequest.subject.extension",
-    "MedicationRequest.insurance",
-    "Claim.identifier",
-    "Claim.patient.display",
-    "Claim.patient.identifier",
-    "Claim.patient.extension",
-    "Claim.payee",
-    "Claim.accident",
-    "Claim.item.locationAddress",
-    "Claim.insurance.identifier",
-    "Claim.insurance.preAuthRef",
-    "Claim.insurance.coverage.reference",
-    "Claim.insurance.coverage.identifier",
-    "Claim.insurance.coverage.extension",
-    "Practitioner.birthDate",
-    "Practitioner.photo",
-)
+DEFAULT_MASK: Final = PRESCRIPTION_MASK
 """What the kind ``prescription`` masks: whatever names, locates or numbers the patient. The prescriber's name, the drug
 and the coverage stay: pharmacists and pharmacies need them. A patient's extensions go whole, because a maiden name or a
 place of birth hides among them."""
