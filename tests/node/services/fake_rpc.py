@@ -145,7 +145,9 @@ class FakeRpc:
         return {"unspent": to_document(await self.gateway.unspent(lock, asset=asset, after=start, limit=limit))}
 
     async def contract_view(self, contract: str, view: str, arguments: str) -> Any:
-        instance = self.gateway.chain.rules.contracts[contract]
+        instance = self.gateway.chain.rules.contracts.get(contract)
+        if instance is None:
+            raise NotFound(f"there is no contract {contract!r}")
         declared = instance.views[view]
         query = declared.arguments.decode(bytes.fromhex(arguments))
         answer = await self.gateway.view(contract, view, query, declared.result)
