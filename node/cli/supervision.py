@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "log": ("supervision_look", "Show the disclosure log."),
     "stats": ("supervision_look", "Show statistics."),
     "record": ("supervision_record", "Show a sealed record, or open it with an authority's keys."),
+    "rewrap": ("supervision_rewrap", "Let an authority's newest key open stored records."),
     "watch": ("supervision_watch", "Watch what goes on."),
 }
 """Subcommands in the order of the help: the module of each, which has a ``NAME_command``, and what it does."""

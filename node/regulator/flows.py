@@ -26,7 +26,6 @@ from contracts.supervision.answers import (
     SubjectQuery,
 )
 from contracts.supervision.calls import Disclose, Disclosure
-from ledger.envelope import EnvelopeContext, envelope_codec
 from ledger.envelope_document import SealedDocument
 from ledger.errors import InvalidInput, NotFound
 from node.calling import Caller, result_of
@@ -159,7 +158,7 @@ async def open_record(
 
     Args:
         authority: who opens.
-        sealing: its decryption keys.
+        sealing: its decryption keys; what only an older one opens counts when it was rewrapped for one of them.
         record: as found.
         purpose: why; a word such as ``search`` or ``court``.
 
@@ -167,11 +166,10 @@ async def open_record(
         NotFound: nobody opened the request before it expired, so its envelope is gone.
         InvalidInput: the chain refused the disclosure, and then nothing was opened; or the envelope does not open.
     """
-    from ledger.sealing import open_document  # noqa: PLC0415 - only who opens needs the library behind it
+    from node.services import rewrapping  # noqa: PLC0415 - only who opens needs the library behind it
 
     request = record.request.request
     if not record.envelope:
         raise NotFound("this request expired unopened, and its envelope was dropped")
     entry = await disclose(authority, request.flow, request.stage, request.attempt, purpose)
-    context = EnvelopeContext(record.request.source, request.flow, request.stage, request.actor, request.commitment)
-    return entry, open_document(envelope_codec.decode(record.envelope), context, sealing)
+    return entry, await rewrapping.open_record(authority.gateway, record, sealing)

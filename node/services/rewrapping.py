@@ -94,6 +94,24 @@ async def rewrap_records(
             return
 
 
+async def records_shut_to(gateway: Gateway, key: DecryptionKey) -> AsyncIterator[int]:
+    """Numbers of stored records that neither were sealed to ``key`` nor have a rewrap for it, in order."""
+    after = 0
+    while True:
+        page = await gateway.view(SUPERVISION, "records", PageQuery(after, PAGE), RecordsPage)
+        for ref in page.records:
+            query = RequestQuery(ref.flow, ref.stage, ref.attempt)
+            record = await gateway.view(SUPERVISION, "record", query, RecordView)
+            if not record.envelope:
+                continue
+            envelope = envelope_codec.decode(record.envelope)
+            if envelope.stanza_for(key.key_id) is None and not await _rewraps_for(gateway, envelope, [key]):
+                yield ref.number
+        after = page.last
+        if not page.more:
+            return
+
+
 async def _rewrap(caller: Caller, record: RecordView, keys: Sequence[DecryptionKey], newest: DecryptionKey) -> bool:
     envelope, context = envelope_codec.decode(record.envelope), context_of(record)
     if envelope.stanza_for(newest.key_id) is not None:

@@ -152,6 +152,17 @@ def test_grant_is_refused_when_nobody_asked_for_it_or_it_is_for_another(chains: 
     assert chains.invent(m.GRANT, grant(chains, b"a" * 32)) == codes.GRANT_MISMATCH
 
 
+def test_grant_is_refused_when_the_flow_was_terminated_meanwhile(chains: CorruptQuorum) -> None:
+    chains.file()
+    chains.opened_by_authority(m.FILE)
+    chains.request_review()
+    control = m.Control(chains.flow, 1, m.TERMINATE, "fraud")
+    made = chains.signed("control", decisions.ControlFlow(control), *OFFICERS[:2])
+    assert chains.invent(m.CONTROL, control, shown=[made]) == "ok"
+    assert chains.invent(m.GRANT, grant(chains, chains.authorisation)) == codes.NOT_AUTHORISED
+    assert chains.show().grants == ()
+
+
 # --- controls, limits, keys -------------------------------------------------------------------------------------------
 
 

@@ -138,7 +138,7 @@ class World:
             STRANGER: ("somebody", ("member",)),
             **dict.fromkeys(OFFICERS, ("regulator", ("officer",))),
         }
-        kinds = [kind for kind in ("keyring", SUPERVISION) if kind in KINDS]
+        kinds = [kind for kind in ("keyring", "rewraps", SUPERVISION) if kind in KINDS]
         self.chain = Chain(
             "supervision",
             people=members,
