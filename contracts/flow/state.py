@@ -25,6 +25,7 @@ A stage with a ``deadline_ms`` has exactly one entry under ``x``; ``put_stage`` 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Annotated, Final
 
 from msgspec import Meta
@@ -107,6 +108,8 @@ flow_codec = Codec(FlowRecord, 8 * 1024, "flow")
 grant_codec = Codec(GrantView, 1_024, "grant")
 copy_codec = Codec(SealedCopy, MAX_ATTACHMENT_BYTES + 1_024, "sealed copy")
 pool_codec = Codec(PoolEntry, 256, "pool entry")
+_decode_kind = lru_cache(maxsize=64)(kind_codec.decode)
+"""Every step of every flow reads its kind, and there are few: what the same bytes say is found once."""
 
 _TERMINATOR: Final = b"\x00"
 
@@ -258,7 +261,7 @@ def load_kind(state: StateSpace, name: str, version: int = 0) -> FlowKind:
     data = state.get(_kind_key(name, wanted)) if wanted else None
     if data is None:
         raise Refusal(codes.KIND_UNKNOWN, f"there is no flow kind {name!r}" + (f" version {version}" * bool(version)))
-    return kind_codec.decode(data)
+    return _decode_kind(data)
 
 
 def put_kind(state: StateSpace, kind: FlowKind) -> None:
