@@ -41,6 +41,7 @@ PATIENCE_S: Final = 120.0
 KILL_AT: Final = 100
 """Filings authorised when the fusion node that relays is killed."""
 POLL_S: Final = 0.05
+CATCH_UP_S: Final = 120.0
 REASONS: Final = (
     "rules_reviewer_listed",
     "rules_subject_listed",
@@ -61,6 +62,7 @@ class Played:
         regulator: what officers did.
         killed: fusion node that was killed; empty where none was.
         taken_over: whether the other one delivered from then on.
+        caught_up: whether the killed one, started again, came to have the blocks of both chains.
         batch_used: filings that a batch authorised.
         readers: who could open an order, beside the pharmacy that it is for and in the same order of trying.
         order_pharmacy: that one.
@@ -73,6 +75,7 @@ class Played:
     regulator: Regulator
     killed: str = ""
     taken_over: bool = False
+    caught_up: bool = False
     batch_used: int = 0
     readers: list[str] = field(default_factory=list)
     order_pharmacy: str = ""
@@ -195,6 +198,7 @@ class Prescriptions:
             with self._report.progress(f"restarting {played.killed}"):
                 await self._net.business.kill(played.killed)
                 await self._net.business.start_one(played.killed, timeout_s=60.0)
+                played.caught_up = await self._catches_up(played.killed)
         batches = await supervision.view("supervision", "batches", PageQuery(0, 100), BatchesPage)
         played.batch_used = sum(batch.used for batch in batches.batches)
         ordered = next((each for each in played.report.results if each.settled), None)
@@ -204,6 +208,26 @@ class Prescriptions:
             played.order_pharmacy = ordered.pharmacy
         with self._report.progress("the authority opens every record, everybody else tries"):
             played.opened = await open_all(supervision, played.regulator.keys.sealing, consortium.parties)
+
+    async def _catches_up(self, name: str) -> bool:
+        """Whether a fusion node gets to where both chains are now, in good time."""
+        consortium = self._net.consortium
+        organisation = consortium.business.node(name).organisation
+        wanted = [
+            (network.node(organisation).socket, await _height(network.nodes[0].socket))
+            for network in (consortium.business, consortium.supervision)
+        ]
+        deadline = monotonic() + CATCH_UP_S
+        while monotonic() < deadline:
+            if all([await _height(socket) >= height for socket, height in wanted]):
+                return True
+            await asyncio.sleep(4 * POLL_S)
+        return False
+
+
+async def _height(socket: Path) -> int:
+    async with Client(socket) as client:
+        return (await client.info()).height
 
 
 def _steer(picks: Picks) -> Steer:
@@ -238,6 +262,7 @@ def check_prescriptions(audit: Audit, played: Played) -> None:
     check("every flow was delivered, refused, or expired", ended, len(report.results))
     if played.killed:
         check(f"{played.killed} was killed, the other fusion node carried on", played.taken_over, wanted=True)
+        check(f"{played.killed}, started again, caught up with both chains", played.caught_up, wanted=True)
     check("an order opens for its pharmacy and nobody else", played.readers, [played.order_pharmacy])
     check("records that the authority opens", played.opened.by_authority, played.opened.records)
     check("records that anybody else opens", played.opened.by_others, 0)
