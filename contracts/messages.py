@@ -87,7 +87,7 @@ class StageRequest(Record, frozen=True):
         subject: fingerprint that the business chain knows of what the flow stands for (a settlement request's hash for
             commissions); empty for documents whose subject only authorities learn.
         asset: of ``amount``; empty where there is none.
-        amount: minor units; 0 where there is none.
+        amount: minor units; 0 where there is none. At ``settle``, where this chain made the payment, what was paid.
         requested_ms: time of the block that asked.
         deadline_ms: after it an answer comes too late: compared with block time on both chains.
         envelope_epoch: 0, or the epoch of the authorities' keys that the envelope is sealed to.

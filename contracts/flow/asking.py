@@ -53,6 +53,7 @@ class Question:
         pharmacy: whom an order is for; else empty.
         order: commitment of the order; else empty.
         approves: what an opinion is said to say; else False.
+        paid: asset and amount that a settlement moved; None where none did: then the filing's.
     """
 
     actor: bytes
@@ -63,6 +64,7 @@ class Question:
     pharmacy: bytes = b""
     order: bytes = b""
     approves: bool = False
+    paid: tuple[str, int] | None = None
 
 
 def ask(context: CallContext, flow: FlowRecord, spec: StageSpec, question: Question) -> FlowRecord:
@@ -74,6 +76,7 @@ def ask(context: CallContext, flow: FlowRecord, spec: StageSpec, question: Quest
     deadline_ms = now_ms + spec.deadline_ms if spec.deadline_ms else 0
     before = flow.stage(spec.stage)
     attempt = 1 if before is None else before.attempt + 1
+    asset, amount = question.paid or (flow.asset, flow.amount)
     request = StageRequest(
         flow=flow.flow,
         kind=flow.kind,
@@ -91,8 +94,8 @@ def ask(context: CallContext, flow: FlowRecord, spec: StageSpec, question: Quest
         pharmacy=question.pharmacy,
         order=question.order,
         subject=flow.subject,
-        asset=flow.asset,
-        amount=flow.amount,
+        asset=asset,
+        amount=amount,
         requested_ms=now_ms,
         deadline_ms=deadline_ms,
         envelope_epoch=question.epoch,

@@ -145,7 +145,9 @@ def _report(
     if envelope is None:
         raise Refusal(codes.ENVELOPE_RECIPIENTS, "the settlement record is sealed to the authorities too")
     digest, epoch = check_for_authorities(context, envelope, flow.flow, SETTLE, commitment)
-    return ask(context, flow, spec, Question(sender, commitment, envelope, digest, epoch))
+    payment = find_payment(context.state, flow.flow)
+    paid = None if payment is None else (payment.asset, payment.total)
+    return ask(context, flow, spec, Question(sender, commitment, envelope, digest, epoch, paid=paid))
 
 
 def report(context: CallContext, arguments: calls.Report) -> calls.Moved:

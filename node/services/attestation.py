@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from contracts.expression.attributes import Attribute, attributes_codec
 from contracts.flow.kinds import PRESCRIPTION
-from contracts.messages import FILE, OPINION, StageRequest
+from contracts.messages import FILE, OPINION, SETTLE, StageRequest
 from ledger.encoding import encode
 from ledger.envelope_document import SealedDocument, pseudonym
 from ledger.errors import InvalidInput
@@ -49,7 +49,7 @@ def attest(request: StageRequest, document: SealedDocument, pseudonym_key: bytes
 
     Raises:
         InvalidInput: ``document_invalid``, ``document_of_another_flow``, or ``document_contradicts`` where an opinion
-            is another one than the chain was told; never quotes the document.
+            or a settlement is another one than the chain says; never quotes the document.
     """
     if request.stage == FILE and request.kind == PRESCRIPTION:
         return _prescription(document, pseudonym_key)
@@ -64,6 +64,8 @@ def attest(request: StageRequest, document: SealedDocument, pseudonym_key: bytes
             raise InvalidInput(
                 "the opinion says something else than the business chain was told", code=DOCUMENT_CONTRADICTS
             )
+        if request.stage == SETTLE and not request.subject and _paid(content) != (request.asset, request.amount):
+            raise InvalidInput("the record says another sum than was paid", code=DOCUMENT_CONTRADICTS)
         return Attestation(b"", ())
     subject = content.get("subject_id", "")
     if not isinstance(subject, str):
@@ -91,6 +93,11 @@ def _prescription(document: SealedDocument, pseudonym_key: bytes) -> Attestation
     return Attestation(
         pseudonym(found.id_number, pseudonym_key), tuple(Attribute(name, values[name]) for name in sorted(values))
     )
+
+
+def _paid(content: dict[str, Any]) -> tuple[Any, Any]:
+    total = content.get("total")
+    return content.get("asset"), None if isinstance(total, bool) else total
 
 
 def _read_object(document: SealedDocument) -> dict[str, Any]:

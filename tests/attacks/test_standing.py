@@ -11,7 +11,7 @@ from contracts.supervision import codes
 from contracts.supervision.answers import FlowQuery
 from contracts.supervision.calls import GrantBatch
 from ledger.keys import SigningKey
-from tests.contracts.flow.world import OFFICERS, PEOPLE, PHARMACY, REVIEWER
+from tests.contracts.flow.world import CNY, OFFICERS, PEOPLE, PHARMACY, PRICE, REVIEWER
 from tests.contracts.supervision.test_two_chains import REGISTERED, SUPERVISION, TwoChains
 from tests.contracts.supervision.world import DAY_MS
 
@@ -128,3 +128,16 @@ def test_decision_on_a_suspended_flow_is_refused_by_the_supervision_chain_itself
     chains.officers("control", said, *OFFICERS[:2])
     chains.opening(m.FILE, codes.FLOW_SUSPENDED)
     assert chains.show().status == "filing"
+
+
+def test_regulator_is_told_what_was_paid_whatever_the_record_says(chains: TwoChains) -> None:
+    chains.up_to_order()
+    chains.request_order()
+    chains.carry()
+    chains.place()
+    chains.accept()
+    chains.fulfil()
+    chains.settle()
+    chains.carry()
+    request = chains.asked_for(m.SETTLE).request
+    assert (request.asset, request.amount) == (CNY, PRICE)

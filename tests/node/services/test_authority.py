@@ -160,6 +160,23 @@ def test_opinion_is_refused_when_it_says_something_else_than_the_chain_was_told(
         assert refused.value.code == DOCUMENT_CONTRADICTS
 
 
+def test_settlement_record_is_refused_when_its_sum_is_not_what_was_paid():
+    import msgspec
+
+    from contracts.messages import SETTLE
+    from ledger.errors import InvalidInput
+    from node.services.attestation import DOCUMENT_CONTRADICTS, attest
+
+    flow = b"\xab" * 32
+    request = msgspec.structs.replace(request_at(SETTLE, flow), asset="USD", amount=1)
+    assert attest(request, traffic.note(flow=flow.hex(), asset="USD", total=1), bytes(32)).subject == b""
+    for wrong in ({"total": 2}, {"asset": "CNY"}, {"total": "1"}, {"total": True}, {"total": None}):
+        document = traffic.note(**({"flow": flow.hex(), "asset": "USD", "total": 1} | wrong))
+        with pytest.raises(InvalidInput) as refused:
+            attest(request, document, bytes(32))
+        assert refused.value.code == DOCUMENT_CONTRADICTS
+
+
 @pytest.fixture
 async def world_of_notes():
     async with two_chains() as world:
