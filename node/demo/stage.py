@@ -52,7 +52,8 @@ def assets() -> tuple[AssetPlan, ...]:
 
 def plan(directory: Path, validators: int, supervision_validators: int) -> ConsortiumPlan:
     """A consortium of that many validators; platform and insurer have a node each, whatever their number."""
-    parameters = Parameters(base_timeout_ms=500, empty_block_ms=1_000)
+    # Blocks wait a moment for company: ten daemons share the machine, and each block costs every one of them.
+    parameters = Parameters(base_timeout_ms=500, empty_block_ms=3_000, package_transactions=64, package_ms=25)
     return ConsortiumPlan(
         directory=directory,
         validators=validators,
