@@ -1,7 +1,7 @@
 """Light traffic between two chains: flows of a kind with hardly any stages, filed through any gateway.
 
-    await define(world)                                  # kind "note": file, then deliver
-    flow = await file_note(gateway, world.party("City Hospital").signing, text="…")
+await define(world)                                  # kind "note": file, then deliver
+flow = await file_note(gateway, world.party("City Hospital").signing, text="…")
 """
 
 from __future__ import annotations
