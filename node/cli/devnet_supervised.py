@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ledger.genesis import Parameters
 from node.cli.output import Report
 
 if TYPE_CHECKING:
@@ -21,11 +22,15 @@ def init(report: Report, home: Path, *, validators: int, supervision_validators:
     """Makes a consortium."""
     from node.consortium.plan import ConsortiumPlan, create_consortium  # noqa: PLC0415 - brings pydantic
 
+    # All daemons share one machine, and each block costs every one of them: blocks wait a moment for company.
+    parameters = Parameters(package_transactions=64, package_ms=25)
     consortium = create_consortium(
         ConsortiumPlan(
             directory=home,
             validators=validators,
             supervision_validators=supervision_validators,
+            parameters=parameters,
+            supervision_parameters=parameters,
             passphrase=passphrase,
         )
     )
