@@ -299,6 +299,7 @@ class Direction:
                 tip, newest_ms = self.source.chain.tip, client.state.latest.time_ms
                 age_ms = int(time.time() * 1000) - self._known_ms(newest_ms)
                 wait_ms = client.max_staleness_ms // 2 + self.turns.delay_ms(tip.height, monotonic_ms())
+                wait_ms += min(self.turns.spread_ms(tip.height), client.max_staleness_ms // 8)
                 # While packets are on their way, what is known is older than the newest block that was shown.
                 if age_ms < wait_ms or tip.header.time_ms < newest_ms + min(MIN_RENEWAL_MS, wait_ms):
                     pause_s = min(1.0, max(50, wait_ms - age_ms) / 1000)

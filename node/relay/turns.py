@@ -13,6 +13,8 @@ TURN_BLOCKS: Final = 32
 """Consecutive blocks have the same relay, so that their deliveries stay in order."""
 STEP_MS: Final = 1_000
 """How long a relay waits for each one whose turn is before its own."""
+SPREAD_MS: Final = 500
+"""Relays that do not know of each other yet differ by up to so much in what nobody is waiting for."""
 FORGET_MS: Final = 120_000
 MAX_RELAYS: Final = 64
 
@@ -40,6 +42,10 @@ class Turns:
         """How long to wait before delivering block ``height``: nothing when it is our turn."""
         return STEP_MS * self._order(height, now_ms).index(self._own)
 
+    def spread_ms(self, height: int) -> int:
+        """A pause of our own, shortest for whoever's turn is first, as long as relays have not seen each other."""
+        return int.from_bytes(_place(height, self._own)[:2], "big") * SPREAD_MS >> 16
+
     def missed(self, height: int, now_ms: int) -> None:
         """We delivered block ``height`` although others had their turn first: they are left out until seen again."""
         order = self._order(height, now_ms)
@@ -52,5 +58,8 @@ class Turns:
     def _order(self, height: int, now_ms: int) -> list[bytes]:
         for key in [key for key, seen in self._seen_ms.items() if now_ms - seen > FORGET_MS]:
             del self._seen_ms[key]
-        window = (height // TURN_BLOCKS).to_bytes(8, "big")
-        return sorted([self._own, *self._seen_ms], key=lambda key: sha256(window + key).digest())
+        return sorted([self._own, *self._seen_ms], key=lambda key: _place(height, key))
+
+
+def _place(height: int, key: bytes) -> bytes:
+    return sha256((height // TURN_BLOCKS).to_bytes(8, "big") + key).digest()

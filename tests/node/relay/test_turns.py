@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.relay.turns import FORGET_MS, MAX_RELAYS, STEP_MS, TURN_BLOCKS, Turns
+from node.relay.turns import FORGET_MS, MAX_RELAYS, SPREAD_MS, STEP_MS, TURN_BLOCKS, Turns
 
 KEYS = [bytes([number]) * 33 for number in range(1, 6)]
 
@@ -86,3 +86,16 @@ def test_relays_are_bounded_when_thousands_of_keys_deliver():
     for number in range(5_000):
         turns.seen(number.to_bytes(33, "big"), 0)
     assert max(turns.delay_ms(height, 0) for height in range(0, 3_200, TURN_BLOCKS)) <= MAX_RELAYS * STEP_MS
+
+
+def test_relays_that_have_not_seen_each_other_pause_in_the_order_of_their_turns():
+    keys = [bytes([number]) * 33 for number in range(8)]
+    known = {key: Turns(key) for key in keys}
+    for turns in known.values():
+        for key in keys:
+            turns.seen(key, 0)
+    for height in range(0, 320, 32):
+        pauses = {key: Turns(key).spread_ms(height) for key in keys}
+        assert all(0 <= pause < SPREAD_MS for pause in pauses.values())
+        by_turn = sorted(keys, key=lambda key: known[key].delay_ms(height, 0))
+        assert [pauses[key] for key in by_turn] == sorted(pauses.values())
