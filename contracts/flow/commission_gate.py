@@ -19,12 +19,12 @@ from contracts.flow.kinds import COMMISSION
 from contracts.flow.state import (
     FlowRecord,
     add_party,
+    begin_flow,
     end_flow,
     find_flow,
     limit_key,
     load_flow,
     load_kind,
-    next_number,
     put_stage,
     step,
     subject_key,
@@ -134,36 +134,21 @@ def report(
         raise Refusal(codes.FILED_ALREADY, "this settlement, or another one with this commitment, is reported already")
     terms = load_kind(state, kind)
     digest, epoch = check_for_authorities(inside, envelope, name, SETTLE, commitment)
-    number = next_number(state)
-    state.put(b"n" + number.to_bytes(8, "big"), name)
     state.put(key, name)
-    for party in (insurer, platform, context.sender.key):
-        add_party(state, party, name)
-    flow = FlowRecord(
-        number=number,
-        flow=name,
-        kind=kind,
-        kind_version=terms.version,
-        status=OPEN,
-        suspended=False,
-        control_reason="",
-        control_counter=0,
+    flow = begin_flow(
+        inside,
+        name,
+        terms,
         filer=insurer,
-        platform=platform,
-        patient=b"",
-        pharmacy=b"",
-        payer=b"",
         commitment=commitment,
-        authorisation=b"",
+        status=OPEN,
+        platform=platform,
         subject=subject,
         asset=asset,
         amount=amount,
-        approve=False,
-        used=True,
         reported=True,
-        filed_ms=context.block.time_ms,
-        stages=(),
     )
+    add_party(state, context.sender.key, name)
     question = Question(context.sender.key, commitment, envelope, digest, epoch)
     step(inside, calls.SETTLED, ask(inside, flow, terms.spec(SETTLE), question), SETTLE)
     return name

@@ -13,10 +13,9 @@ from contracts.flow.gates import require_admitted, require_not_suspended
 from contracts.flow.kinds import FILE_COPY, FlowKind
 from contracts.flow.state import (
     FlowRecord,
-    add_party,
+    begin_flow,
     find_flow,
     load_kind,
-    next_number,
     put_copy,
     step,
 )
@@ -46,35 +45,18 @@ def file(context: CallContext, arguments: calls.File) -> calls.Moved:
 
 
 def _new(context: CallContext, arguments: calls.File, kind: FlowKind, name: bytes) -> FlowRecord:
-    state, filer = context.state, context.sender.key
-    number = next_number(state)
-    state.put(b"n" + number.to_bytes(8, "big"), name)
-    for party in (filer, arguments.platform, arguments.patient):
-        add_party(state, party, name)
-    return FlowRecord(
-        number=number,
-        flow=name,
-        kind=kind.name,
-        kind_version=kind.version,
+    return begin_flow(
+        context,
+        name,
+        kind,
+        filer=context.sender.key,
+        commitment=arguments.commitment,
         status=FILING,
-        suspended=False,
-        control_reason="",
-        control_counter=0,
-        filer=filer,
         platform=arguments.platform,
         patient=arguments.patient,
-        pharmacy=b"",
-        payer=b"",
-        commitment=arguments.commitment,
-        authorisation=b"",
         subject=arguments.subject,
         asset=arguments.asset,
         amount=arguments.amount,
-        approve=False,
-        used=False,
-        reported=False,
-        filed_ms=context.block.time_ms,
-        stages=(),
     )
 
 

@@ -117,6 +117,54 @@ _TERMINATOR: Final = b"\x00"
 # --- flows ------------------------------------------------------------------------------------------------------------
 
 
+def begin_flow(
+    context: EndContext,
+    name: bytes,
+    kind: FlowKind,
+    *,
+    filer: bytes,
+    commitment: bytes,
+    status: str,
+    platform: bytes = b"",
+    patient: bytes = b"",
+    subject: bytes = b"",
+    asset: str = "",
+    amount: int = 0,
+    reported: bool = False,
+) -> FlowRecord:
+    """A new flow, numbered and listed under its parties; not yet stored. Fields as in ``FlowRecord``."""
+    state = context.state
+    number = next_number(state)
+    state.put(b"n" + number.to_bytes(8, "big"), name)
+    for party in (filer, platform, patient):
+        add_party(state, party, name)
+    return FlowRecord(
+        number=number,
+        flow=name,
+        kind=kind.name,
+        kind_version=kind.version,
+        status=status,
+        suspended=False,
+        control_reason="",
+        control_counter=0,
+        filer=filer,
+        platform=platform,
+        patient=patient,
+        pharmacy=b"",
+        payer=b"",
+        commitment=commitment,
+        authorisation=b"",
+        subject=subject,
+        asset=asset,
+        amount=amount,
+        approve=False,
+        used=reported,
+        reported=reported,
+        filed_ms=context.block.time_ms,
+        stages=(),
+    )
+
+
 def find_flow(state: StateSpace, flow: bytes) -> FlowRecord | None:
     """The flow, or None."""
     data = state.get(b"f" + flow)
