@@ -9,7 +9,7 @@ from typing import Final
 from contracts.flow.answers import SealedCopy, SealedQuery
 from contracts.messages import ORDER
 from contracts.supervision.answers import PageQuery, RecordsPage, RecordView, RequestQuery
-from ledger.envelope import EnvelopeContext, envelope_codec
+from ledger.envelope import Envelope, EnvelopeContext, envelope_codec
 from ledger.errors import InvalidEnvelope
 from ledger.sealing import open_document, open_envelope
 from ledger.sealing_keys import DecryptionKey
@@ -18,8 +18,6 @@ from node.gateway import Gateway
 
 PAGE: Final = 100
 CONTRACT: Final = "supervision"
-TRIED_BY_OTHERS: Final = 25
-"""Records that every party tries to open; each of them fails for the same reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +30,7 @@ class Opened:
 
 
 async def open_all(gateway: Gateway, authority: list[DecryptionKey], others: Iterable[Party]) -> Opened:
-    """Opens every sealed record of the supervision chain with the authority's keys, and tries some with the others'."""
+    """Opens every sealed record of the supervision chain with the authority's keys, and tries each with the others'."""
     keys = [party.sealing for party in others]
     records = by_authority = by_others = 0
     after = 0
@@ -48,8 +46,7 @@ async def open_all(gateway: Gateway, authority: list[DecryptionKey], others: Ite
             envelope = envelope_codec.decode(found.envelope)
             open_document(envelope, context, authority)
             by_authority += 1
-            if records <= TRIED_BY_OTHERS:
-                by_others += sum(_opens(found.envelope, context, key) for key in keys)
+            by_others += sum(_opens(envelope, context, key) for key in keys)
         after = page.last
         if not page.more:
             return Opened(records, by_authority, by_others)
@@ -70,9 +67,9 @@ async def order_readers(gateway: Gateway, flow: bytes, parties: Iterable[Party])
     return names
 
 
-def _opens(data: bytes, context: EnvelopeContext, key: DecryptionKey) -> bool:
+def _opens(envelope: Envelope, context: EnvelopeContext, key: DecryptionKey) -> bool:
     try:
-        open_envelope(envelope_codec.decode(data), context, key)
+        open_envelope(envelope, context, key)
     except InvalidEnvelope:
         return False
     return True
