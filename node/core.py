@@ -139,6 +139,7 @@ class NodeCore:
             # At once: who was revoked is gone, who was admitted need not wait.
             self.transport.set_allowed(self.membership.allowed)
         self.gateway.on_committed(committed)
+        self.intake.on_block()
         for listener in self.listeners:
             listener(committed)
         self.peers.announce(committed, made_here=header.proposer == self.key.public)

@@ -39,6 +39,11 @@ REPUBLISH_OWN_AFTER_MS: Final = 2_000
 REPUBLISH_AFTER_MS: Final = 10_000
 REPUBLISH_COUNT: Final = 256
 
+MAX_EARLY: Final = 64
+"""Transactions from peers that are kept although they cannot be admitted yet; others wait to be said again."""
+EARLY_BLOCKS: Final = 3
+"""Blocks after which one that still cannot be admitted is forgotten."""
+
 _CONDEMNING: Final = frozenset({SIGNATURE_INVALID, CHAIN_WRONG})
 """Codes that no honest relay lets pass, whatever its state."""
 
@@ -67,6 +72,7 @@ class Intake:
         self._queue: deque[tuple[PeerId, bytes]] = deque()
         self._queued_bytes = 0
         self._wake = asyncio.Event()
+        self._early: dict[TxId, tuple[Transaction, int]] = {}
         self.dropped_batches = 0
 
     def attach(self, gossip: Gossip) -> None:
@@ -154,6 +160,28 @@ class Intake:
             if self._mempool.recheck(transaction):
                 self._send_on(transaction.wire)
 
+    def on_block(self) -> None:
+        """The next height has begun: what was here before the block that it rests on is tried again.
+
+        Who reacts to a block at once is faster than the block is everywhere. Without this the next proposer would miss
+        such a transaction, and the height would wait for the timer of round 0.
+        """
+        height, admitted = self._chain.tip.height, False
+        for tx_id, (transaction, until) in list(self._early.items()):
+            if height > until or tx_id in self._mempool:
+                del self._early[tx_id]
+                continue
+            try:
+                taken = self._mempool.admit(transaction, self._clock_ms())
+            except (InvalidTransaction, Overloaded):
+                continue
+            del self._early[tx_id]
+            if taken:
+                self._send_on(transaction.wire)
+                admitted = True
+        if admitted:
+            self._on_waiting()
+
     # --- from peers ---------------------------------------------------------------------------------------------
 
     def on_batch(self, peer: PeerId, payload: bytes) -> Verdict | None:
@@ -204,6 +232,8 @@ class Intake:
         except InvalidTransaction as error:
             if error.code in _CONDEMNING:
                 raise
+            if error.code not in (REPLAYED, EXPIRED) and len(self._early) < MAX_EARLY:
+                self._early[transaction.tx_id] = (transaction, self._chain.tip.height + EARLY_BLOCKS)
             return False
         except Overloaded:
             return False

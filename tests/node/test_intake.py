@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from ledger.errors import InvalidTransaction, TidegateError
-from ledger.transaction import Transaction, assemble, sign_body
-from node.intake import MAX_QUEUED_BYTES, SLICE, Intake
+from ledger.transaction import Transaction, assemble, outpoint, sign_body
+from node.intake import EARLY_BLOCKS, FLUSH_AFTER_S, MAX_EARLY, MAX_QUEUED_BYTES, SLICE, Intake
 from node.mempool import MempoolLimits
 from node.wire import Topic, decode_refs, encode_batch, encode_refs
 from p2p.gossip import Verdict
@@ -250,3 +250,56 @@ def test_refs_are_cut_to_whole_ones_when_a_request_has_an_odd_tail() -> None:
     refs = [bytes([number]) * 64 for number in range(3)]
     assert decode_refs(encode_refs(refs) + b"tail") == refs
     assert decode_refs(b"") == []
+
+
+async def child_of_unseen_parent(node: Bare) -> tuple[Transaction, Transaction]:
+    """A payment that this node has not heard of, and one that spends it, which comes from a peer first."""
+    parent = node.pay()
+    child = node.cluster.transfer(0, 0, 3, outpoint(parent.tx_id, 0), 5)
+    assert await verdict(node, encode_batch([child.wire])) is Verdict.IGNORE
+    assert child.tx_id not in node.mempool
+    return parent, child
+
+
+async def test_transaction_waits_for_its_block_when_it_is_faster():
+    node = Bare()
+    parent, child = await child_of_unseen_parent(node)
+    await node.commit(parent)
+    woken, relay = node.woken, attached(node)
+    node.intake.on_block()
+    assert child.tx_id in node.mempool
+    assert node.woken == woken + 1, "a proposer hears of it at once"
+    await asyncio.sleep(2 * FLUSH_AFTER_S)
+    assert relay.published == [encode_batch([child.wire])], "nodes behind this one get it too"
+
+
+async def test_transaction_is_forgotten_when_its_block_does_not_come():
+    node = Bare()
+    parent, child = await child_of_unseen_parent(node)
+    for number in range(1, EARLY_BLOCKS + 2):
+        await node.commit(node.pay(number))
+        node.intake.on_block()
+    await node.commit(parent)
+    node.intake.on_block()
+    assert child.tx_id not in node.mempool
+
+
+async def test_no_more_are_kept_than_allowed_when_many_come_early():
+    node = Bare()
+    parent = node.pay()
+    spent = outpoint(parent.tx_id, 0)
+    children = [node.cluster.transfer(0, 0, 3, spent, 5) for _ in range(MAX_EARLY + 5)]
+    await verdict(node, encode_batch([child.wire for child in children]))
+    assert len(node.intake._early) == MAX_EARLY
+    await node.commit(parent)
+    node.intake.on_block()
+    assert [child.tx_id in node.mempool for child in children[:2]] == [True, False], "first seen wins the outpoint"
+
+
+async def test_nothing_is_kept_when_it_is_in_a_block_already_or_wrong():
+    node = Bare()
+    payment = node.pay()
+    await node.commit(payment)
+    await verdict(node, encode_batch([payment.wire]))
+    await verdict(node, encode_batch([forged(node.pay(1)).wire]))
+    assert not node.intake._early
