@@ -274,14 +274,15 @@ def _never_has_entries(state: StateSpace, number: int) -> bool:
 
 
 def _keep(context: CallContext, number: int) -> Counters:
-    """Counters with one more approved version; the oldest that no step of the schedule names makes room."""
+    """Counters with one more approved version; the oldest that no step of the schedule names makes room, if any."""
     counters = load_counters(context.state)
     if number in counters.kept:
         return counters
     kept = sorted([*counters.kept, number])
     needed = {number, *(step.version for step in load_schedule(context.state).steps)}
-    if len(kept) > MAX_KEPT:
-        kept.remove(next(old for old in kept if old not in needed))
+    dispensable = [old for old in kept if old not in needed]
+    if len(kept) > MAX_KEPT and dispensable:
+        kept.remove(dispensable[0])
     return Counters(counters.versions, counters.lists, counters.drafts, tuple(kept))
 
 
