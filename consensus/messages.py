@@ -6,17 +6,57 @@ and only verified ones reach the state machine (arXiv 2002.03613, section 3; DES
 
 from __future__ import annotations
 
-from typing import Annotated, Final
-
-from msgspec import Meta
+from typing import Final
 
 from ledger.block import Block, block_codec
-from ledger.certificate import MAX_ROUND, VoteKind, vote_digest
-from ledger.encoding import Codec, Record, digest, encode
+from ledger.certificate import VoteKind
+from ledger.encoding import Codec, Record, encode
 from ledger.errors import MalformedBytes
-from ledger.keys import PUBLIC_KEY_BYTES, SIGNATURE_BYTES
-from ledger.types import MAX_HEIGHT, ZERO_HASH, Hash32
 from ledger.validators import MAX_VALIDATORS
+from ledger.votes import (
+    EMPTY_JUSTIFICATION,
+    HashField,
+    HeightField,
+    Justification,
+    KeyField,
+    PreparedCertificate,
+    RoundChangeVote,
+    RoundField,
+    Seals,
+    SignatureField,
+    justification_hash,
+    proposal_digest,
+    round_change_digest,
+)
+
+__all__ = [
+    "EMPTY_JUSTIFICATION",
+    "MAX_VOTE_BYTES",
+    "ROUND_CHANGE_BASE_BYTES",
+    "ROUND_CHANGE_VOTE_BYTES",
+    "SEAL_BYTES",
+    "Commit",
+    "HashField",
+    "HeightField",
+    "Justification",
+    "KeyField",
+    "Message",
+    "Prepare",
+    "PreparedCertificate",
+    "Proposal",
+    "RoundChange",
+    "RoundChangeVote",
+    "RoundField",
+    "Seals",
+    "SignatureField",
+    "decode_message",
+    "encode_message",
+    "justification_hash",
+    "max_proposal_bytes",
+    "max_round_change_bytes",
+    "proposal_digest",
+    "round_change_digest",
+]
 
 MAX_VOTE_BYTES: Final = 4_096
 """Bound of a PREPARE or COMMIT message."""
@@ -25,57 +65,6 @@ SEAL_BYTES: Final = 112
 """Room for one (key, signature) pair in its encoding."""
 ROUND_CHANGE_VOTE_BYTES: Final = 160
 """Room for one round change in a justification."""
-
-HeightField = Annotated[int, Meta(ge=0, le=MAX_HEIGHT)]
-RoundField = Annotated[int, Meta(ge=0, le=MAX_ROUND)]
-HashField = Annotated[bytes, Meta(min_length=32, max_length=32)]
-KeyField = Annotated[bytes, Meta(min_length=PUBLIC_KEY_BYTES, max_length=PUBLIC_KEY_BYTES)]
-SignatureField = Annotated[bytes, Meta(min_length=SIGNATURE_BYTES, max_length=SIGNATURE_BYTES)]
-Seals = Annotated[tuple[tuple[KeyField, SignatureField], ...], Meta(max_length=MAX_VALIDATORS)]
-"""(validator key, signature) pairs, sorted by key, distinct."""
-
-
-class PreparedCertificate(Record, frozen=True):
-    """Proof that a quorum prepared a block: PREPARE signatures of one (height, round, block id).
-
-    Attributes:
-        round: of the PREPAREs.
-        block_id: prepared block.
-        prepares: (validator key, PREPARE signature), sorted by key, distinct.
-    """
-
-    round: RoundField
-    block_id: HashField
-    prepares: Seals
-
-
-class RoundChangeVote(Record, frozen=True):
-    """The signed part of a ROUND-CHANGE, without height, round and epoch, as a justification holds it.
-
-    Attributes:
-        prepared_round: highest round in which the signer prepared, or None.
-        prepared_id: block prepared there; None exactly when ``prepared_round`` is.
-    """
-
-    signer: KeyField
-    signature: SignatureField
-    prepared_round: RoundField | None
-    prepared_id: HashField | None
-
-
-class Justification(Record, frozen=True):
-    """Why a proposal of a round above 0 is allowed (QBFT, section 4.4; DESIGN.md 3).
-
-    Attributes:
-        round_changes: ROUND-CHANGEs for exactly the proposal's (height, round), sorted by signer, distinct.
-        prepares: PREPAREs of the highest prepared (round, block) among them, sorted by key; empty when none prepared.
-    """
-
-    round_changes: Annotated[tuple[RoundChangeVote, ...], Meta(max_length=MAX_VALIDATORS)] = ()
-    prepares: Seals = ()
-
-
-EMPTY_JUSTIFICATION: Final = Justification()
 
 
 class Proposal(Record, frozen=True, tag=int(VoteKind.PROPOSAL)):
@@ -177,26 +166,3 @@ def decode_message(data: bytes, validators: int = MAX_VALIDATORS) -> Message:
 def _check_size(data: bytes, bound: int, name: str) -> None:
     if len(data) > bound:
         raise MalformedBytes(f"{name}: {len(data)} bytes, at most {bound} allowed", code="oversized")
-
-
-def justification_hash(chain_id: bytes, justification: Justification) -> Hash32:
-    """What a PROPOSAL's signature covers of its justification; zeros for the empty one."""
-    if not justification.round_changes and not justification.prepares:
-        return ZERO_HASH
-    return digest(b"tidegate/justification", chain_id, encode(justification))
-
-
-def proposal_digest(
-    chain_id: bytes, epoch: int, height: int, round_: int, block_id: bytes, *, justification: Justification
-) -> Hash32:
-    """The 32 bytes signed by a PROPOSAL: block id and justification hash."""
-    payload = block_id + justification_hash(chain_id, justification)
-    return vote_digest(chain_id, epoch, VoteKind.PROPOSAL, height, round_, payload)
-
-
-def round_change_digest(
-    chain_id: bytes, epoch: int, height: int, round_: int, *, prepared_round: int | None, prepared_id: bytes | None
-) -> Hash32:
-    """The 32 bytes signed by a ROUND-CHANGE: prepared round and value."""
-    payload = encode((prepared_round, prepared_id))
-    return vote_digest(chain_id, epoch, VoteKind.ROUND_CHANGE, height, round_, payload)
