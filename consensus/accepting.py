@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from consensus.deciding import advance_decision
+from consensus.effects import EvidenceKind
 from consensus.inputs import TimerKind
 from consensus.justification import highest_prepared, justification_flaw
 from consensus.liveness import arm_round_timer
@@ -33,13 +34,13 @@ def on_proposal(turn: Turn, proposal: VerifiedProposal, wall_ms: int) -> None:
     if message.round == current.round and current.proposal is not None:
         first = current.proposal
         if first.block.id != proposal.block.id or first.message.justification != message.justification:
-            turn.accuse(first.message, message)
+            turn.accuse(EvidenceKind.CONFLICTING_MESSAGES, first.message, message)
             return
         if not current.refused or current.checks.get(proposal.block.id) is not None:
             return
     flaw = justification_flaw(message.justification, message.round, proposal.block.id, current.validators)
     if flaw is not None:
-        turn.accuse(message)
+        turn.accuse(EvidenceKind.UNJUSTIFIED_PROPOSAL, message)
         return
     if message.round > current.round:
         # A justified proposal of a later round: a quorum is there already.

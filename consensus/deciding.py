@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from consensus.effects import CheckBlock, CommitBlock, FetchBlock, Halt
+from consensus.effects import CheckBlock, CommitBlock, EvidenceKind, FetchBlock, Halt
 from consensus.inputs import TimerKind
-from consensus.messages import Commit
+from consensus.messages import Commit, RoundChange
 from consensus.state import Check
 from consensus.tally import Added
 from consensus.turn import Turn
@@ -20,8 +20,13 @@ def on_commit(turn: Turn, message: Commit) -> None:
     if added is Added.CONFLICT:
         first = current.commits.first(message.round, message.signer)
         assert first is not None
-        turn.accuse(first, message)
-    elif added is Added.NEW and current.decided is None:
+        turn.accuse(EvidenceKind.CONFLICTING_MESSAGES, first, message)
+    elif added is Added.NEW:
+        change = current.round_changes.latest(message.signer)
+        if change is not None:
+            accuse_of_forgetting(turn, message, change)
+        if current.decided is not None:
+            return
         seals = current.commits.support(message.round, message.block_id)
         if len(seals) >= current.validators.quorum:
             current.decided = CommitCertificate(
@@ -30,6 +35,13 @@ def on_commit(turn: Turn, message: Commit) -> None:
             turn.cancel_timer(TimerKind.ROUND)
             turn.cancel_timer(TimerKind.PROPOSE)
             advance_decision(turn)
+
+
+def accuse_of_forgetting(turn: Turn, commit: Commit, change: RoundChange) -> None:
+    """Reports whoever COMMITs and then changes rounds as if it had prepared nothing since (DESIGN.md 3)."""
+    claimed = -1 if change.prepared is None else change.prepared.round
+    if claimed < commit.round < change.round:
+        turn.accuse(EvidenceKind.FORGOTTEN_LOCK, commit, change)
 
 
 def advance_decision(turn: Turn) -> None:

@@ -126,10 +126,19 @@ class EvidenceKind(StrEnum):
 
     CONFLICTING_MESSAGES = "conflicting_messages"
     UNJUSTIFIED_PROPOSAL = "unjustified_proposal"
+    FORGOTTEN_LOCK = "forgotten_lock"
+    """A COMMIT, and a ROUND-CHANGE of a later round whose signer claims to have prepared nothing since."""
 
 
 class ReportEvidence(msgspec.Struct, frozen=True, gc=False):
-    """Keep the proof of a fault: two messages of one (height, round, kind), or one unjustified proposal."""
+    """Keep the proof of a fault.
+
+    Attributes:
+        kind: which fault.
+        signer: whose.
+        first: of two messages of one (height, round, kind); the unjustified proposal; the COMMIT.
+        second: the other one; None; the ROUND-CHANGE.
+    """
 
     kind: EvidenceKind
     signer: PublicKey

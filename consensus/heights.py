@@ -32,6 +32,8 @@ def start_height(turn: Turn, started: HeightStarted) -> None:
     if before is not None and started.height <= before.height:
         raise LocalMisuse(f"height {started.height} was started after {before.height}", height=started.height)
     proposer(started.epoch, started.validators, started.height, Round(0))  # raises before anything has changed
+    if started.parameters is not None:
+        state.parameters = started.parameters
     same_set = before is not None and before.validators == started.validators
     current = HeightState(
         started.height,

@@ -10,6 +10,7 @@ from enum import IntEnum
 import msgspec
 
 from consensus.epoch import Epoch
+from consensus.timing import Parameters
 from consensus.verified import Authentic, VerifiedBlock, VerifiedMessage
 from ledger.block import Block
 from ledger.types import Hash32, Height, PublicKey, Round
@@ -40,6 +41,7 @@ class HeightStarted(msgspec.Struct, frozen=True, gc=False):
         parent_time_ms: its header's time (Unix).
         work_since_ms: when the oldest executable transaction or due trigger appeared, or None when there is none.
         package_ready: the mempool is full, or holds as many transactions as genesis asks for.
+        parameters: durations from this height on; None: as before.
     """
 
     height: Height
@@ -49,6 +51,7 @@ class HeightStarted(msgspec.Struct, frozen=True, gc=False):
     parent_time_ms: int
     work_since_ms: int | None = None
     package_ready: bool = False
+    parameters: Parameters | None = None
 
 
 class MessageReceived(msgspec.Struct, frozen=True, gc=False):

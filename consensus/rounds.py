@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from consensus.deciding import accuse_of_forgetting
+from consensus.effects import EvidenceKind
 from consensus.inputs import TimerKind
 from consensus.liveness import arm_gated_round_timer
 from consensus.messages import RoundChange, round_change_digest
@@ -63,9 +65,13 @@ def on_round_change(turn: Turn, message: RoundChange) -> None:
     if added is Added.CONFLICT:
         first = current.round_changes.latest(message.signer)
         assert first is not None
-        turn.accuse(first, message)
-    elif added is Added.NEW and message.round == current.round:
-        propose_again(turn)
+        turn.accuse(EvidenceKind.CONFLICTING_MESSAGES, first, message)
+    elif added is Added.NEW:
+        commit = current.commits.latest_below(message.round, message.signer)
+        if commit is not None:
+            accuse_of_forgetting(turn, commit, message)
+        if message.round == current.round:
+            propose_again(turn)
 
 
 def _say_round_change(turn: Turn) -> None:

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from consensus.effects import ObserveReason
+from consensus.effects import EvidenceKind, ObserveReason
 from consensus.epoch import Epoch, proposer
 from consensus.future import EarlyMessages
 from consensus.guard import DoubleSignRefusedError, Guard
@@ -140,7 +140,7 @@ class HeightState:
         self.blocks: dict[bytes, VerifiedBlock] = {}
         self.checks: dict[bytes, Check] = {}
 
-        self.accused: set[tuple[bytes, VoteKind]] = set()
+        self.accused: set[tuple[bytes, EvidenceKind, VoteKind]] = set()
         """Whose faults were reported."""
         self.own: dict[VoteKind, Message] = {}
         """Our latest message of each kind."""

@@ -61,6 +61,11 @@ class VoteTally(Generic[Vote]):
         """The vote of ``signer`` that counts in ``round_``."""
         return self._votes.get((round_, signer))
 
+    def latest_below(self, round_: int, signer: bytes) -> Vote | None:
+        """The vote of ``signer`` in the highest round below ``round_`` that is kept."""
+        rounds = [known for known in self._rounds_of.get(signer, ()) if known < round_]
+        return self._votes[max(rounds), signer] if rounds else None
+
     def support(self, round_: int, block_id: bytes) -> Mapping[bytes, bytes]:
         """Signer to signature of the votes for ``block_id`` in ``round_``: its length is the count that matters."""
         return self._support.get((round_, block_id), _NOBODY)

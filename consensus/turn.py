@@ -108,11 +108,9 @@ class Turn:
         self.current.refused = True
         self.effects.append(RefuseBlock(proposal, reason))
 
-    def accuse(self, first: Message, second: Message | None = None) -> None:
-        """Reports two conflicting messages, or one unjustified proposal: once for a signer, kind and height."""
-        fault = (first.signer, kind_of(first))
-        if fault in self.current.accused:
-            return
-        self.current.accused.add(fault)
-        kind = EvidenceKind.UNJUSTIFIED_PROPOSAL if second is None else EvidenceKind.CONFLICTING_MESSAGES
-        self.effects.append(ReportEvidence(kind, PublicKey(first.signer), first, second))
+    def accuse(self, kind: EvidenceKind, first: Message, second: Message | None = None) -> None:
+        """Reports a fault with its proof: once for a signer, kind of fault and message, and height."""
+        fault = (first.signer, kind, kind_of(first))
+        if fault not in self.current.accused:
+            self.current.accused.add(fault)
+            self.effects.append(ReportEvidence(kind, PublicKey(first.signer), first, second))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from consensus.deciding import advance_decision, on_commit, others, request_check
-from consensus.effects import Persist
+from consensus.effects import EvidenceKind, Persist
 from consensus.liveness import arm_round_timer
 from consensus.messages import Commit, Prepare, PreparedCertificate
 from consensus.records import PreparedBlock
@@ -55,7 +55,7 @@ def on_prepare(turn: Turn, message: Prepare) -> None:
     if added is Added.CONFLICT:
         first = current.prepares.first(message.round, message.signer)
         assert first is not None
-        turn.accuse(first, message)
+        turn.accuse(EvidenceKind.CONFLICTING_MESSAGES, first, message)
     elif added is Added.NEW and message.round == current.round:
         _lock_if_prepared(turn)
 

@@ -20,6 +20,7 @@ from contracts.rewraps import Rewraps
 from contracts.rulebook.contract import RuleBook
 from contracts.rules import Rules
 from contracts.supervision.contract import Supervision
+from contracts.validators.contract import Validators
 from ledger.block import PROTOCOL_VERSION, Header
 from ledger.errors import InvalidGenesis
 from ledger.genesis import Genesis
@@ -34,6 +35,7 @@ KINDS: Final[dict[str, type[Contract]]] = {
     for contract in (
         Admission,
         Governance,
+        Validators,
         Accounts,
         Assets,
         Keyring,

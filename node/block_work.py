@@ -91,7 +91,7 @@ class BlockWork:
         if order.height != self._height:
             return
         unfit: list[tuple[TxId, str]] = []
-        most = UNFIT_ALLOWANCE * self._chain.genesis.parameters.max_block_transactions
+        most = UNFIT_ALLOWANCE * self._chain.parameters.max_block_transactions
         candidate = await self._chain.build(
             list(islice(self._mempool.candidates(), most)),
             key,
@@ -114,7 +114,7 @@ class BlockWork:
 
     async def _check(self, order: fx.CheckBlock) -> None:
         name, block = order.block.id, order.block.block
-        if block.header.transactions_count > self._chain.genesis.parameters.max_block_transactions:
+        if block.header.transactions_count > self._chain.parameters.max_block_transactions:
             self._feed(on.BlockChecked(order.height, name, ok=False, reason="block_too_large"))
             return
         while order.height == self._height:

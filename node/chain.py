@@ -27,7 +27,7 @@ from ledger.certificate import CommitCertificate
 from ledger.chain_store import ChainStore, Tip
 from ledger.checkpoint import CheckpointTree
 from ledger.errors import InvalidBlock, InvalidTransaction
-from ledger.genesis import Genesis
+from ledger.genesis import Genesis, Parameters
 from ledger.state import Overlay, StoredState
 from ledger.state_cache import CachedState
 from ledger.store import Kind, Store
@@ -35,6 +35,7 @@ from ledger.store_memory import MemoryStore
 from ledger.transaction import Transaction
 from ledger.types import Hash32, Height, PublicKey, TxId
 from ledger.validators import ValidatorSet
+from node.seats import SeatBook, Seats
 
 log = structlog.get_logger(__name__)
 
@@ -88,16 +89,12 @@ class Chain:
         store: blocks and state.
         state: the committed state, cached.
         chain_id: 32 bytes.
-        validators: set of every height (it changes with a later protocol version).
-        epoch: the one epoch.
     """
 
     def __init__(self, genesis: Genesis, store: Store) -> None:
         self.genesis = genesis
         self.rules = build_rules(genesis)
         self.chain_id = genesis.chain_id
-        self.validators: ValidatorSet = genesis.validator_set()
-        self.epoch = Epoch(0, 1, 0)
         self.store = ChainStore(store, self.chain_id, genesis.hash)
         interval = genesis.parameters.checkpoint_interval
         self._snapshot = store.snapshot()
@@ -113,7 +110,7 @@ class Chain:
             self.store.initialise(header, result.writes, result.receipts, extra)
             self.checkpoints.committed(0)
             self._show(result)
-        self._validators_hash = self.validators.hash(self.chain_id)
+        self._seats = SeatBook(genesis, self.rules, self.state, self.tip.height)
         self._candidates: OrderedDict[Hash32, Candidate] = OrderedDict()
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="store")
         self._busy = asyncio.Lock()
@@ -122,6 +119,33 @@ class Chain:
     def tip(self) -> Tip:
         """The last committed block."""
         return self.store.tip
+
+    @property
+    def validators(self) -> ValidatorSet:
+        """The set that decides the block after the tip."""
+        return self._seats.at(self.tip.height + 1).validators
+
+    @property
+    def epoch(self) -> Epoch:
+        """The epoch of the block after the tip."""
+        return self._seats.at(self.tip.height + 1).epoch
+
+    @property
+    def parameters(self) -> Parameters:
+        """The numbers in force for the block after the tip."""
+        return self.genesis.parameters
+
+    def seats_at(self, height: int) -> Seats:
+        """Who decides ``height``, at most two above the tip.
+
+        Raises:
+            LocalMisuse: higher than that: nobody knows yet.
+        """
+        return self._seats.at(height)
+
+    def was_validator(self, key: bytes) -> bool:
+        """Whether ``key`` may have signed for a height up to the tip."""
+        return self._seats.was_seated(key)
 
     def close(self) -> None:
         """Waits for a write under way and closes the store."""
@@ -167,7 +191,7 @@ class Chain:
             time_ms: the block's time; must be above the tip's.
             on_unfit: told of transactions that can be in no block any more.
         """
-        parameters = self.genesis.parameters
+        parameters = self.parameters
         execution = BlockExecution(self.rules, self.state, self.next_block(time_ms))
         taken: list[Transaction] = []
         size_bytes = 0
@@ -194,6 +218,7 @@ class Chain:
 
     def _header(self, block: BlockInfo, refs: Sequence[bytes], result: ExecutionResult, proposer: PublicKey) -> Header:
         history = self.store.history
+        seats = self._seats.at(block.height)
         checkpoint_height, checkpoint_root = self.checkpoints.header_fields(block.height)
         return Header(
             version=PROTOCOL_VERSION,
@@ -204,9 +229,9 @@ class Chain:
             history_root=history.root(),
             history_size=history.size,
             proposer=proposer,
-            epoch=self.epoch.number,
-            validators_hash=self._validators_hash,
-            next_validators_hash=self._validators_hash,
+            epoch=seats.epoch.number,
+            validators_hash=seats.validators_hash,
+            next_validators_hash=self._seats.at(block.height + 1).validators_hash,
             transactions_root=transactions_root(refs),
             transactions_count=len(refs),
             receipts_root=result.receipts_root,
@@ -265,7 +290,7 @@ class Chain:
         return self._keep(Candidate(name, block, tuple(transactions), result))
 
     def _check_frame(self, header: Header, transactions: Sequence[Transaction]) -> None:
-        parameters = self.genesis.parameters
+        parameters = self.parameters
         tip = self.tip
         if header.version != PROTOCOL_VERSION:
             raise InvalidBlock(
@@ -312,6 +337,7 @@ class Chain:
             await asyncio.get_running_loop().run_in_executor(self._writer, self.store.store.write, batch)
             self.store.committed(candidate.block)
             self._show(result)
+            self._seats.on_block(header.height, result.change_hashes)
             self.checkpoints.committed(header.height)
             self._candidates.clear()
             return Committed(Height(header.height), candidate, certificate)

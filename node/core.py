@@ -14,14 +14,13 @@ import structlog
 from consensus.effects import ObserveReason
 from consensus.records import record_codec
 from consensus.state import Observing, State, restore
-from consensus.timing import Parameters
 from ledger.genesis import Genesis
 from ledger.keys import SigningKey, key_text
 from ledger.store import Store
 from ledger.types import PublicKey, TxId
 from node.chain import Chain, Committed
 from node.clock import monotonic_ms
-from node.driver import Driver, DurableLog
+from node.driver import Driver, DurableLog, consensus_parameters
 from node.fetch import Fetcher
 from node.intake import Intake
 from node.local import LocalGateway
@@ -49,7 +48,7 @@ class NodeCore:
         transport: the overlay, not started yet.
         addresses: whom to keep connected; they may connect whatever our state says.
         limits: of the mempool.
-        open_signer_log: opens the signer log; called only when ``key`` is a validator's.
+        open_signer_log: opens the signer log.
         answer_service: answers service calls of other nodes.
 
     Attributes:
@@ -83,7 +82,7 @@ class NodeCore:
         )
         self.mempool.start_height(self.chain.next_block())
         bootstrap = [address.peer_id for address in self._addresses]
-        self.membership = Membership(self.chain.rules, self.chain.validators, bootstrap)
+        self.membership = Membership(self.chain.rules, self._seated(), bootstrap)
         self.membership.refresh(self.chain.state, self.chain.tip.header.time_ms)
         self.intake = Intake(self.chain, self.mempool, monotonic_ms, self._on_waiting)
         self.gateway = LocalGateway(self.chain, self.mempool, self.intake)
@@ -114,16 +113,20 @@ class NodeCore:
 
     def _consensus_state(self, open_signer_log: Callable[[], tuple[DurableLog | None, list[bytes], bool]]) -> State:
         chain_id, sign = self.chain.chain_id, self.key.sign
-        parameters = _consensus_parameters(self.chain.genesis)
-        if self.key.public not in self.chain.validators:
-            return restore((), chain_id, None, sign, parameters)
+        parameters = consensus_parameters(self.chain.parameters)
+        # Whoever is not a validator may become one while it runs: its log is there from the first day.
         self.signer_log, data, created = open_signer_log()
-        lost = self.signer_log is None or (created and self.chain.tip.height > 0)
+        lost = self.signer_log is None or (created and self.chain.was_validator(self.key.public))
         observing = Observing(ObserveReason.SIGNER_STATE_LOST) if lost else None
         if lost:
             log.error("signer_state_lost", height=self.chain.tip.height)
         records = [record_codec.decode(record) for record in data]
         return restore(records, chain_id, self.key.public, sign, parameters, observing=observing)
+
+    def _seated(self) -> frozenset[PublicKey]:
+        """Who decides the next heights, as far as they are known, and the last one: they need to stay connected."""
+        tip = self.chain.tip.height
+        return frozenset(key for height in range(tip, tip + 3) for key in self.chain.seats_at(height).validators.keys)
 
     def _on_dropped(self, tx_id: TxId, code: str) -> None:
         self.gateway.on_dropped(tx_id, code)
@@ -135,7 +138,8 @@ class NodeCore:
         header = committed.candidate.block.header
         self.fetcher.forget()
         self._block_committed.set()
-        if self.membership.on_block(committed.candidate.result.change_hashes, header.time_ms):
+        seated_anew = self.membership.seat(self._seated())
+        if self.membership.on_block(committed.candidate.result.change_hashes, header.time_ms) or seated_anew:
             # At once: who was revoked is gone, who was admitted need not wait.
             self.transport.set_allowed(self.membership.allowed)
         self.gateway.on_committed(committed)
@@ -197,14 +201,3 @@ class NodeCore:
                 if self.chain.checkpoints.run_slice():
                     break
                 await asyncio.sleep(0)
-
-
-def _consensus_parameters(genesis: Genesis) -> Parameters:
-    parameters = genesis.parameters
-    return Parameters(
-        base_timeout_ms=parameters.base_timeout_ms,
-        max_timeout_ms=parameters.max_timeout_ms,
-        empty_block_ms=parameters.empty_block_ms,
-        package_wait_ms=parameters.package_ms,
-        max_ahead_ms=parameters.clock_tolerance_ms,
-    )

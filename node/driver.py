@@ -12,6 +12,7 @@ import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from typing import Any, Final, Protocol
 
 import structlog
@@ -22,10 +23,12 @@ from consensus.machine import step
 from consensus.messages import encode_message
 from consensus.records import SignerRecord, record_codec
 from consensus.state import State, live_records
+from consensus.timing import Parameters
 from consensus.verified import VerifiedBlock
 from ledger.block import split_refs
 from ledger.certificate import CommitCertificate
 from ledger.errors import BrokenInvariant, InvalidBlock
+from ledger.genesis import Parameters as GenesisParameters
 from ledger.keys import key_text
 from ledger.transaction import Transaction
 from ledger.types import Height, PublicKey
@@ -154,7 +157,7 @@ class Driver:
                 self.feed(on.PackageReady())
 
     def _package_ready(self) -> bool:
-        wanted = self._chain.genesis.parameters.package_transactions
+        wanted = self._chain.parameters.package_transactions
         return self._mempool.nearly_full or len(self._mempool) >= wanted > 1
 
     # --- the loop -------------------------------------------------------------------------------------------------
@@ -183,7 +186,7 @@ class Driver:
 
         A node restored from a backup would otherwise sign again what it has signed before (DESIGN.md 3).
         """
-        if self._state.key is not None and len(self._chain.validators) > 1:
+        if self._state.key in self._chain.validators and len(self._chain.validators) > 1:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(GREETING_S):
                     await self.votes.greeted.wait()
@@ -348,6 +351,7 @@ class Driver:
                 tip.header.time_ms,
                 self._work_since(),
                 self._package_ready(),
+                consensus_parameters(self._chain.parameters),
             )
         )
 
@@ -367,6 +371,18 @@ class Driver:
             wait_ms / 1000 + 0.001, lambda: self.feed(on.WorkAvailable(monotonic_ms()))
         )
         return waiting
+
+
+@lru_cache(maxsize=4)
+def consensus_parameters(parameters: GenesisParameters) -> Parameters:
+    """The durations of consensus that a chain's parameters give."""
+    return Parameters(
+        base_timeout_ms=parameters.base_timeout_ms,
+        max_timeout_ms=parameters.max_timeout_ms,
+        empty_block_ms=parameters.empty_block_ms,
+        package_wait_ms=parameters.package_ms,
+        max_ahead_ms=parameters.clock_tolerance_ms,
+    )
 
 
 def is_ok(receipt: bytes) -> bool:

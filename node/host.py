@@ -131,7 +131,7 @@ def recheck(chain: Chain) -> None:
     Raises:
         StorageFault: something is damaged that this node must not serve.
     """
-    report = chain.store.recheck(lambda _height: chain.validators)
+    report = chain.store.recheck(lambda height: chain.seats_at(height).validators)
     for damage in report.damage:
         log.error("storage_damaged", what=damage.what, height=damage.height, detail=damage.detail)
     if report.repair is not Repair.NONE:

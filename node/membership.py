@@ -20,7 +20,6 @@ from contracts.rules import Rules
 from ledger.admission import AdmissionCertificate
 from ledger.state import StateReader, contract_prefix
 from ledger.types import PublicKey
-from ledger.validators import ValidatorSet
 from p2p.identity import peer_id_of_public_key
 from p2p.transport import PeerId
 
@@ -41,15 +40,15 @@ class Membership:
 
     Args:
         rules: of the chain.
-        validators: the set in force: its members stay connected when their certificates have expired or are revoked,
-            because a validator leaves by governance only (PROTOCOL.md 2.4).
+        validators: of the heights being decided: they stay connected when their certificates have expired or are
+            revoked, because a validator leaves by governance only (PROTOCOL.md 2.4).
         bootstrap: peer ids that may connect although this node's state does not know them, or not any more.
 
     Attributes:
         time_ms: the tip's time.
     """
 
-    def __init__(self, rules: Rules, validators: ValidatorSet, bootstrap: Iterable[PeerId] = ()) -> None:
+    def __init__(self, rules: Rules, validators: frozenset[PublicKey], bootstrap: Iterable[PeerId] = ()) -> None:
         self._validators = validators
         self._address = rules.address_of("admission")
         prefix = contract_prefix(self._address)
@@ -59,6 +58,13 @@ class Membership:
         self._by_key: dict[bytes, NodeIdentity] = {}
         self._state: StateReader | None = None
         self.time_ms = 0
+
+    def seat(self, validators: frozenset[PublicKey]) -> bool:
+        """Other validators decide from now on; True when they are others indeed."""
+        if validators == self._validators:
+            return False
+        self._validators = validators
+        return True
 
     def refresh(self, state: StateReader, time_ms: int) -> None:
         """Reads every certificate again.
@@ -139,7 +145,7 @@ class Membership:
         """Validators whose certificate is expired, revoked or missing: they stay, and somebody should know."""
         return tuple(
             key
-            for key in self._validators.keys
+            for key in sorted(self._validators)
             if (node := self._by_key.get(key)) is None or node.revoked or not node.certificate.valid_at(self.time_ms)
         )
 

@@ -45,14 +45,14 @@ from node.network_file import Network, NetworkNode, load_network, save_network
 __all__ = ["AccountPlan", "AssetPlan", "Network", "NetworkNode", "NetworkPlan", "create_network", "load_network"]
 
 HOST: Final = "127.0.0.1"
-CONTRACTS: Final = ("admission", "accounts", "assets", "commission")
+CONTRACTS: Final = ("admission", "governance", "validators", "accounts", "assets", "commission")
 BUSINESS_CONTRACTS: Final = (
-    "admission", "governance", "accounts", "assets", "keyring", "bridge", "flow", "commission",
+    "admission", "governance", "validators", "accounts", "assets", "keyring", "bridge", "flow", "commission",
 )  # fmt: skip
 """Contracts of a business chain that is supervised."""
 SUPERVISION_CONTRACTS: Final = (
-    "admission", "governance", "accounts", "assets", "keyring", "bridge", "registry", "rules", "supervision",
-    "rewraps",
+    "admission", "governance", "validators", "accounts", "assets", "keyring", "bridge", "registry", "rules",
+    "supervision", "rewraps",
 )  # fmt: skip
 """Contracts of a supervision chain."""
 DAY_MS: Final = 24 * 3600 * 1000

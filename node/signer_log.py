@@ -52,6 +52,7 @@ class SignerLog:
         self._directory = directory
         self._bound = bound_bytes
         self._failed = False
+        self._file = -1
         path = directory / FILE_NAME
         try:
             (directory / NEW_NAME).unlink(missing_ok=True)  # a compaction that a crash interrupted
@@ -62,10 +63,11 @@ class SignerLog:
             self._records, good = _scan(data)
             self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
             if good < len(data):
-                os.ftruncate(self._file, good)
+                _cut(self._file, good)
             # What a crashed process wrote may be in the page cache only: nothing is trusted before it is on the disk.
-            os.fsync(self._file)
+            _sync_file(self._file)
         except OSError as error:
+            self.close()
             raise StorageFault(f"the signer log cannot be opened: {error}", path=str(path)) from error
         self.size_bytes = self._synced_bytes = good
 
@@ -94,9 +96,7 @@ class SignerLog:
         self._check_usable()
         data = b"".join(_frames(records, self._synced_bytes))
         try:
-            written = os.write(self._file, data)
-            while written < len(data):
-                written += os.write(self._file, data[written:])
+            _write_all(self._file, data)
         except OSError as error:
             raise self._fail("write", error) from error
         self.size_bytes += len(data)
@@ -168,23 +168,45 @@ def _write_new(directory: Path, records: Iterable[bytes]) -> int:
     """Writes a whole log beside the current one and renames it into place: file, then name, then directory durable."""
     body = b"".join(_frames(records, 0))
     base = _HEADER.size + len(body)
-    data = _header(base) + body
     path = directory / NEW_NAME
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
-        written = 0
-        while written < len(data):
-            written += os.write(descriptor, data[written:])
-        os.fsync(descriptor)
+        _write_all(descriptor, _header(base) + body)
+        _sync_file(descriptor)
     finally:
         os.close(descriptor)
-    path.rename(directory / FILE_NAME)
+    _rename(path, directory / FILE_NAME)
+    _sync_directory(directory)
+    return base
+
+
+# Steps of their own: between any two of them the process may end, and tests make it end there.
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    written = os.write(descriptor, data)
+    while written < len(data):
+        written += os.write(descriptor, data[written:])
+
+
+def _cut(descriptor: int, size: int) -> None:
+    os.ftruncate(descriptor, size)
+
+
+def _sync_file(descriptor: int) -> None:
+    os.fsync(descriptor)
+
+
+def _rename(path: Path, target: Path) -> None:
+    path.rename(target)
+
+
+def _sync_directory(directory: Path) -> None:
     parent = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(parent)
     finally:
         os.close(parent)
-    return len(data)
 
 
 def _header(base: int) -> bytes:

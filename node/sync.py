@@ -16,6 +16,7 @@ import structlog
 
 from consensus.verified import VerifiedBlock
 from consensus.verify import verify_block
+from contracts.validators.records import AHEAD
 from ledger.block import Block, DecidedBlock, block_id, decided_block_codec, split_refs
 from ledger.certificate import CommitCertificate, verify_certificate
 from ledger.encoding import encode
@@ -129,7 +130,7 @@ class Synchroniser:
         if header.height <= tip.height:
             known = name == tip.block_id if header.height == tip.height else False
             return Verdict.ACCEPT if known else Verdict.IGNORE
-        if header.height > max(tip.height, self._coming) + 1:
+        if header.height > min(max(tip.height, self._coming) + 1, tip.height + AHEAD):  # the set of later ones is open
             self._claims[peer] = max(self._claims.get(peer, 0), header.height)
             self._claimed.set()
             return Verdict.LATER
@@ -144,9 +145,10 @@ class Synchroniser:
     def _verify(self, certificate: CommitCertificate, name: Hash32, height: int) -> None:
         if certificate.block_id != name or certificate.height != height:
             raise InvalidBlock("the certificate is of another block", code="certificate_invalid")
-        if certificate.epoch != self._chain.epoch.number:
+        seats = self._chain.seats_at(height)
+        if certificate.epoch != seats.epoch.number:
             raise InvalidBlock("the certificate is of another epoch", code="certificate_invalid")
-        verify_certificate(certificate, self._chain.chain_id, self._chain.validators)
+        verify_certificate(certificate, self._chain.chain_id, seats.validators)
 
     # --- the work ---------------------------------------------------------------------------------------------------
 

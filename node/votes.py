@@ -61,17 +61,17 @@ class VoteDesk:
         Raises:
             InvalidInput: what no honest peer relays.
         """
-        message = decode_message(payload, len(self._chain.validators))
-        height = Height(self._chain.tip.height + 1)
+        chain = self._chain
+        height = Height(chain.tip.height + 1)
+        message = decode_message(payload, max(len(chain.validators), len(chain.seats_at(height + 1).validators)))
         if self._backlog() > MAX_WAITING or message.height > height + 1 or self._state.current is None:
             return Verdict.LATER
-        if message.height < height and message.signer in self._chain.validators:
-            self._feed(on.StragglerHeard(authenticate(message, self._chain.chain_id, self._signatures.verify)))
+        if message.height < height and message.signer in chain.validators:
+            self._feed(on.StragglerHeard(authenticate(message, chain.chain_id, self._signatures.verify)))
         if message.height + 1 < height:
             return Verdict.IGNORE
-        verified = verify_message(
-            message, self._chain.chain_id, self._chain.epoch, self._chain.validators, self._signatures.verify
-        )
+        seats = chain.seats_at(message.height)
+        verified = verify_message(message, chain.chain_id, seats.epoch, seats.validators, self._signatures.verify)
         self.heard_ms[message.signer] = monotonic_ms()
         if message.height < height:
             # We have decided without it; a validator that hears others only through us may still need it.
@@ -83,7 +83,7 @@ class VoteDesk:
     def on_latest(self, peer: PublicKey, payload: bytes) -> None:
         """A validator returned our own latest message that it has; nothing: it has none."""
         if payload:
-            message = decode_message(payload, len(self._chain.validators))
+            message = decode_message(payload)
             if message.signer != self._state.key:
                 raise InvalidInput("not a message of ours", code="latest_foreign")
             self._feed(on.LatestOwnMessage(authenticate(message, self._chain.chain_id, self._signatures.verify)))

@@ -18,7 +18,6 @@ from ledger.state import StoredState, contract_prefix
 from ledger.store import Kind
 from ledger.store_memory import MemoryStore
 from ledger.types import Hash32
-from ledger.validators import ValidatorSet
 from node.membership import Membership
 from p2p.identity import TransportKey
 from tests.contracts.bench import VALIDATOR, Bench
@@ -32,7 +31,7 @@ class Register:
     def __init__(self, *bootstrap: str) -> None:
         self.rules = Bench().rules
         self.store = MemoryStore()
-        self.membership = Membership(self.rules, ValidatorSet([VALIDATOR.public]), bootstrap)
+        self.membership = Membership(self.rules, frozenset([VALIDATOR.public]), bootstrap)
         self.serial = 0
 
     def admit(
@@ -141,7 +140,7 @@ def test_certificate_is_gone_when_the_register_is_read_again(register: Register)
 
 
 def test_nobody_is_let_in_when_the_chain_has_no_admission_contract() -> None:
-    membership = Membership(Rules(Hash32(bytes(32)), {}, 1), ValidatorSet([VALIDATOR.public]))
+    membership = Membership(Rules(Hash32(bytes(32)), {}, 1), frozenset([VALIDATOR.public]))
     membership.refresh(StoredState(MemoryStore()), NOW)
     assert not membership.allowed(transport(1).peer_id)
 
@@ -263,7 +262,7 @@ def test_following_blocks_leads_where_reading_everything_leads(
             node, valid = what
             followed.admit(key(signing), transport(node), f"organisation {signing}", 0, 2_000 if valid else NOW - 1)
         followed.on_block(key(signing))
-    fresh = Membership(followed.rules, ValidatorSet([VALIDATOR.public]), [transport(3).peer_id])
+    fresh = Membership(followed.rules, frozenset([VALIDATOR.public]), [transport(3).peer_id])
     fresh.refresh(StoredState(followed.store), NOW)
     for number in range(1, 5):
         peer = transport(number).peer_id
