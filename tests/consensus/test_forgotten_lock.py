@@ -1,4 +1,4 @@
-"""COMMIT, and then a change of rounds as if nothing had been prepared since: amnesia, which no honest validator shows."""
+"""COMMIT, and then a change of rounds as if nothing had been prepared since: no honest validator forgets its lock."""
 
 from __future__ import annotations
 
