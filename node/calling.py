@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Iterable, Sequence
-from time import monotonic
 from typing import Final, TypeVar
 
 from ledger.encoding import Codec, Record, encode
@@ -16,6 +15,7 @@ from ledger.errors import InvalidInput, Overloaded, RemoteFault
 from ledger.keys import SigningKey
 from ledger.transaction import MAX_CALL_BYTES, Body, Call, Output, Transaction, build
 from ledger.types import OutPoint
+from node.clock import monotonic_s
 from node.gateway import Gateway, Outcome
 
 R = TypeVar("R", bound=Record)
@@ -113,12 +113,12 @@ class Caller:
 
     async def finish(self, transaction: Transaction) -> Outcome:
         """Hands a signed transaction in, again where needed, until its fate is certain; as ``call``."""
-        begun, pause = monotonic(), RETRY_S
+        begun, pause = monotonic_s(), RETRY_S
         while True:
             try:
                 outcome = await self.gateway.submit_and_wait(transaction, WAIT_S)
             except (Overloaded, RemoteFault) as error:
-                if monotonic() - begun > self._give_up_s:
+                if monotonic_s() - begun > self._give_up_s:
                     raise CallUnresolved(
                         f"transaction {transaction.tx_id.hex()}: {error.message}", tx_id=transaction.tx_id
                     ) from error
@@ -142,14 +142,14 @@ class Caller:
                 return last
 
     async def _look(self) -> None:
-        if monotonic() - self._height_at < HEIGHT_AGE_S:
+        if monotonic_s() - self._height_at < HEIGHT_AGE_S:
             return
         info = await self.gateway.info()
         self._chain_id, self._window = info.chain_id, info.expiry_window
         self._saw(info.height)
 
     def _saw(self, height: int) -> None:
-        self._height, self._height_at = max(self._height, height), monotonic()
+        self._height, self._height_at = max(self._height, height), monotonic_s()
 
 
 def result_of(outcome: Outcome, kind: type[R], call: int = 0) -> R:

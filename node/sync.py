@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Sequence
-from time import monotonic
 from typing import Final, Protocol
 
 import structlog
@@ -24,6 +23,7 @@ from ledger.errors import InvalidBlock, InvalidInput, RemoteFault
 from ledger.transaction import Transaction
 from ledger.types import Hash32
 from node.chain import Chain
+from node.clock import monotonic_s
 from node.fetch import Fetcher, RequestSender
 from node.wire import MAX_SYNC_BLOCKS, Announcement, BlocksWanted, RequestKind, Status, byte_list_codec
 from p2p.gossip import Verdict
@@ -262,7 +262,7 @@ class Synchroniser:
                 self._distrust(peer, "nothing_new")
 
     def _is_credible(self, peer: PeerId) -> bool:
-        return monotonic() >= self._distrusted.get(peer, (0, 0.0))[1]
+        return monotonic_s() >= self._distrusted.get(peer, (0, 0.0))[1]
 
     def _distrust(self, peer: PeerId, code: str) -> None:
         """A peer did not show what it claims to have: for a time its claims do not count."""
@@ -270,7 +270,7 @@ class Synchroniser:
         self._claims.pop(peer, None)
         count = self._distrusted.pop(peer, (0, 0.0))[0]
         pause_s = min(FIRST_DISTRUST_S * 2.0 ** min(count, 30), MAX_DISTRUST_S)
-        self._distrusted[peer] = (count + 1, monotonic() + pause_s)
+        self._distrusted[peer] = (count + 1, monotonic_s() + pause_s)
         if len(self._distrusted) > MAX_DISTRUSTED:
             del self._distrusted[next(iter(self._distrusted))]
 

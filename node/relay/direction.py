@@ -34,7 +34,7 @@ from ledger.errors import Fatal, InvalidInput, NotFound, TidegateError
 from ledger.packet import Delivery
 from ledger.transaction import Body, Call, Transaction, build
 from node.chain import Committed
-from node.clock import monotonic_ms
+from node.clock import monotonic_ms, wall_ms
 from node.driver import is_ok
 from node.relay.assembly import cargo_of, deliveries_of, open_cargo, renewal_of
 from node.relay.ends import BRIDGE, DELIVER, RelayEnd, is_delivery
@@ -297,7 +297,7 @@ class Direction:
                 if self._idle or client.state.frozen:
                     continue
                 tip, newest_ms = self.source.chain.tip, client.state.latest.time_ms
-                age_ms = int(time.time() * 1000) - self._known_ms(newest_ms)
+                age_ms = wall_ms() - self._known_ms(newest_ms)
                 wait_ms = client.max_staleness_ms // 2 + self.turns.delay_ms(tip.height, monotonic_ms())
                 wait_ms += min(self.turns.spread_ms(tip.height), client.max_staleness_ms // 8)
                 # While packets are on their way, what is known is older than the newest block that was shown.
@@ -342,7 +342,7 @@ class Direction:
             lane = source.view("lane", RoleQuery(destination.role), LaneView)
         except NotFound:
             return {**report, "connected": False}
-        now = int(time.time() * 1000)
+        now = wall_ms()
         unanswered = lane.sent - lane.answered
         return {
             **report,
