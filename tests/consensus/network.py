@@ -14,6 +14,7 @@ from functools import partial
 from consensus import effects as do
 from consensus import inputs as event
 from consensus.effects import Effect
+from consensus.evidence import misbehaviour_of
 from consensus.machine import step
 from consensus.messages import (
     Commit,
@@ -29,6 +30,7 @@ from consensus.verify import authenticate, kind_of, signed_bytes, verify_block, 
 from ledger.block import Block
 from ledger.certificate import CommitCertificate, verify_certificate
 from ledger.errors import InvalidInput
+from ledger.misbehaviour import check as check_misbehaviour
 from ledger.types import Hash32, Height
 from tests.consensus.making import (
     BAD_RECEIPTS,
@@ -162,6 +164,7 @@ class Node:
                 net.to_key(self, to, lambda node: node.receive_decided(decided))
             case do.ReportEvidence(signer=who):
                 assert net.is_faulty(who), "evidence against an honest validator"
+                check_misbehaviour(misbehaviour_of(effect, CHAIN), CHAIN, EPOCH.number, net.validators, verify)
                 net.evidence.add(who)
             case do.ReportSigningRefused():
                 self.refused.append(effect)
