@@ -1,11 +1,20 @@
-"""Contract ``validators``: the epochs of a chain (DESIGN.md 3). Records: see ``contracts.validators.schedule``."""
+"""Contract ``validators``: the epochs of a chain, and how governance changes them (DESIGN.md 3).
+
+Records: see ``contracts.validators.schedule``. A validator comes and goes by decision of the governors only
+(PROTOCOL.md 2.4); nothing here looks at who is alive.
+"""
 
 from __future__ import annotations
 
-from contracts.interface import Contract, EndContext
-from contracts.validators.records import EpochRecord
-from contracts.validators.schedule import epoch_key
+from contracts.codes import METHOD_UNKNOWN, Refusal
+from contracts.interface import CallContext, Contract, EndContext, view
+from contracts.validators import calls
+from contracts.validators.calls import CHANGE_SET, change_set_codec
+from contracts.validators.changes import begin_epoch, changed_keys, last_epoch
+from contracts.validators.records import AHEAD, EpochRecord, epoch_codec
+from contracts.validators.schedule import EPOCH_PREFIX, epoch_key
 from ledger.encoding import encode
+from ledger.errors import NotFound
 from ledger.genesis import Genesis
 
 
@@ -18,3 +27,25 @@ class Validators(Contract):
         """The first epoch: the validators of the genesis file, from height 1."""
         first = EpochRecord(0, 1, 0, 0, genesis.validator_set().keys)
         context.state.put(epoch_key(first.start), encode(first))
+
+    def govern(self, context: CallContext, action: str, data: bytes) -> None:
+        """``change_set``: see ``calls.ChangeSet``."""
+        if action != CHANGE_SET:
+            raise Refusal(METHOD_UNKNOWN, f"{self.address} has nothing to govern such as {action!r}")
+        keys = changed_keys(context, last_epoch(context).keys, change_set_codec.decode(data))
+        begin_epoch(context, context.block.height + AHEAD, keys)
+
+    @view
+    def epoch(self, context: EndContext, arguments: calls.EpochQuery) -> EpochRecord:
+        """Who decides a height, or the block that is being decided."""
+        height = arguments.height or context.block.height
+        for _, data in context.state.iterate(EPOCH_PREFIX, start=epoch_key(height), limit=1):
+            return epoch_codec.decode(data)
+        raise NotFound(f"no epoch has height {height}", height=height)
+
+    @view
+    def epochs(self, context: EndContext, arguments: calls.EpochsQuery) -> calls.EpochPage:
+        """The epochs, newest first, the coming one included; page by page."""
+        start = epoch_key(arguments.before - 1) if arguments.before else None
+        rows = context.state.iterate(EPOCH_PREFIX, start=start, limit=arguments.limit)
+        return calls.EpochPage(tuple(epoch_codec.decode(data) for _, data in rows))
