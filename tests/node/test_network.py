@@ -131,7 +131,8 @@ def test_genesis_says_what_was_planned(network):
     ]
     (account,) = genesis.accounts
     assert account.lock == f"any(key({network.node('Platform B').member}),key({insurer}))"
-    assert [contract.address for contract in genesis.contracts] == ["admission", "accounts", "assets", "commission"]
+    kinds = ["admission", "governance", "validators", "accounts", "assets", "commission"]
+    assert [contract.address for contract in genesis.contracts] == kinds
     assert genesis.parameters == Parameters(package_transactions=10, package_ms=100)
 
 
