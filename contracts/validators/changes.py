@@ -56,13 +56,17 @@ def begin_epoch(context: EndContext, start: int, keys: Sequence[bytes], *, end: 
     if start < context.block.height + AHEAD:
         raise BrokenInvariant(f"an epoch from {start} on is too soon for block {context.block.height}")
     state = context.state
-    for key, data in list(state.iterate(EPOCH_PREFIX)):
-        before = epoch_codec.decode(data)
-        if before.start < start:
+    before, unsigned = None, []
+    for key, data in state.iterate(EPOCH_PREFIX):
+        found = epoch_codec.decode(data)
+        if found.start < start:
+            before = found
             break
-        state.delete(key)
-    else:
+        unsigned.append(key)
+    if before is None:
         raise BrokenInvariant("contract validators has no epoch")
+    for key in unsigned:
+        state.delete(key)
     sorted_keys = tuple(sorted(keys))
     epoch = EpochRecord(before.number + 1, start, end, _offset(before, start, sorted_keys), sorted_keys)
     state.put(epoch_key(before.start), encode(replace(before, end=start - 1)))

@@ -1,14 +1,14 @@
-"""Contract ``validators``: the epochs of a chain, and how governance changes them (DESIGN.md 3).
+"""Contract ``validators``: the epochs of a chain, how governance changes them, proven misbehaviour (DESIGN.md 3).
 
-Records: see ``contracts.validators.schedule``. A validator comes and goes by decision of the governors only
+Records: see ``contracts.validators.schedule`` and ``contracts.validators.evidence``. A validator comes and goes by decision of the governors only
 (PROTOCOL.md 2.4); nothing here looks at who is alive.
 """
 
 from __future__ import annotations
 
 from contracts.codes import METHOD_UNKNOWN, Refusal
-from contracts.interface import CallContext, Contract, EndContext, view
-from contracts.validators import calls
+from contracts.interface import CallContext, Contract, EndContext, method, view
+from contracts.validators import calls, evidence
 from contracts.validators.calls import CHANGE_SET, change_set_codec
 from contracts.validators.changes import begin_epoch, changed_keys, last_epoch
 from contracts.validators.records import AHEAD, EpochRecord, epoch_codec
@@ -16,6 +16,7 @@ from contracts.validators.schedule import EPOCH_PREFIX, epoch_key
 from ledger.encoding import encode
 from ledger.errors import NotFound
 from ledger.genesis import Genesis
+from ledger.misbehaviour import Misbehaviour
 
 
 class Validators(Contract):
@@ -35,6 +36,11 @@ class Validators(Contract):
         keys = changed_keys(context, last_epoch(context).keys, change_set_codec.decode(data))
         begin_epoch(context, context.block.height + AHEAD, keys)
 
+    @method
+    def report(self, context: CallContext, arguments: Misbehaviour) -> evidence.EvidenceSummary:
+        """Records a validator's misbehaviour that the evidence proves; once for each validator, height and kind."""
+        return evidence.report(context, arguments)
+
     @view
     def epoch(self, context: EndContext, arguments: calls.EpochQuery) -> EpochRecord:
         """Who decides a height, or the block that is being decided."""
@@ -49,3 +55,13 @@ class Validators(Contract):
         start = epoch_key(arguments.before - 1) if arguments.before else None
         rows = context.state.iterate(EPOCH_PREFIX, start=start, limit=arguments.limit)
         return calls.EpochPage(tuple(epoch_codec.decode(data) for _, data in rows))
+
+    @view
+    def evidence(self, context: EndContext, arguments: evidence.EvidenceQuery) -> evidence.EvidenceRecord:
+        """One recorded fault with its proof."""
+        return evidence.find(context, arguments.id)
+
+    @view
+    def evidence_page(self, context: EndContext, arguments: evidence.EvidencePageQuery) -> evidence.EvidencePage:
+        """The recorded faults by number, without their proofs."""
+        return evidence.page(context, arguments)

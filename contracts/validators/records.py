@@ -37,9 +37,3 @@ class EpochRecord(Record, frozen=True):
 
 
 epoch_codec = Codec(EpochRecord, 16 * 1024, "epoch")
-
-
-class EpochQuery(Record, frozen=True):
-    """Asks for the epoch of a height; one that is not decided yet is taken to be in the last one."""
-
-    height: Height
