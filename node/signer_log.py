@@ -6,6 +6,7 @@ whole; ``synced`` how much of it was durable when the frame was written. So dama
 ``base``, or below ``synced`` of any later frame, were on the disk, and damage there raises; any other bad frame is a
 write that was never synced, and is dropped on open with what follows it (a disk may write pages in any order).
 What cannot be told apart is damage to the very last batch: peers return our latest message for that (DESIGN.md 3).
+A damaged log is not repaired: ``set_aside`` keeps it for whoever wants to look, and the node observes until it is safe.
 
 All calls block. The driver appends, and runs ``sync`` off the loop before anything that depends on it is sent.
 """
@@ -16,6 +17,7 @@ import os
 import struct
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +31,7 @@ MAX_PAYLOAD_BYTES: Final = 1024 * 1024
 DEFAULT_BOUND_BYTES: Final = 16 * 1024 * 1024
 """Size above which the driver should compact; a record or two of a block's body fit many times."""
 
+_DAMAGED: Final = ".damaged-"
 _HEADER: Final = struct.Struct("<8sQI")
 _FRAME: Final = struct.Struct("<IQI")
 _FRAME_START: Final = struct.Struct("<IQ")
@@ -150,6 +153,27 @@ class SignerLog:
     def _fail(self, action: str, error: OSError) -> StorageFault:
         self._failed = True
         return StorageFault(f"the signer log's {action} failed: {error}", errno=error.errno)
+
+
+def set_aside(directory: Path, now: datetime) -> Path:
+    """Gives a damaged log a dated name, durably, so that the next start makes a new one. Returns the new path.
+
+    Raises:
+        StorageFault: it cannot be renamed.
+    """
+    path = directory / FILE_NAME
+    target = directory / f"{FILE_NAME}{_DAMAGED}{now:%Y%m%dT%H%M%S%fZ}"
+    try:
+        _rename(path, target)
+        _sync_directory(directory)
+    except OSError as error:
+        raise StorageFault(f"the damaged signer log cannot be set aside: {error}", path=str(path)) from error
+    return target
+
+
+def damaged_logs(directory: Path) -> list[str]:
+    """Names of the logs that were set aside, oldest first."""
+    return sorted(path.name for path in directory.glob(f"{FILE_NAME}{_DAMAGED}*"))
 
 
 def _frames(records: Iterable[bytes], synced: int) -> Iterator[bytes]:
