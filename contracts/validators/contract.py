@@ -1,14 +1,15 @@
 """Contract ``validators``: the epochs of a chain, how governance changes them, proven misbehaviour (DESIGN.md 3).
 
-Records: see ``contracts.validators.schedule`` and ``contracts.validators.evidence``. A validator comes and goes by decision of the governors only
-(PROTOCOL.md 2.4); nothing here looks at who is alive.
+Records: see ``contracts.validators.schedule`` and ``contracts.validators.evidence``. A validator comes and goes by
+decision of the governors only (PROTOCOL.md 2.4); nothing here looks at who is alive.
 """
 
 from __future__ import annotations
 
 from contracts.codes import METHOD_UNKNOWN, Refusal
 from contracts.interface import CallContext, Contract, EndContext, method, view
-from contracts.validators import calls, evidence
+from contracts.validators import calls
+from contracts.validators import evidence as proven
 from contracts.validators.calls import CHANGE_SET, change_set_codec
 from contracts.validators.changes import begin_epoch, changed_keys, last_epoch
 from contracts.validators.records import AHEAD, EpochRecord, epoch_codec
@@ -37,9 +38,9 @@ class Validators(Contract):
         begin_epoch(context, context.block.height + AHEAD, keys)
 
     @method
-    def report(self, context: CallContext, arguments: Misbehaviour) -> evidence.EvidenceSummary:
+    def report(self, context: CallContext, arguments: Misbehaviour) -> proven.EvidenceSummary:
         """Records a validator's misbehaviour that the evidence proves; once for each validator, height and kind."""
-        return evidence.report(context, arguments)
+        return proven.report(context, arguments)
 
     @view
     def epoch(self, context: EndContext, arguments: calls.EpochQuery) -> EpochRecord:
@@ -57,11 +58,11 @@ class Validators(Contract):
         return calls.EpochPage(tuple(epoch_codec.decode(data) for _, data in rows))
 
     @view
-    def evidence(self, context: EndContext, arguments: evidence.EvidenceQuery) -> evidence.EvidenceRecord:
+    def evidence(self, context: EndContext, arguments: proven.EvidenceQuery) -> proven.EvidenceRecord:
         """One recorded fault with its proof."""
-        return evidence.find(context, arguments.id)
+        return proven.find(context, arguments.id)
 
     @view
-    def evidence_page(self, context: EndContext, arguments: evidence.EvidencePageQuery) -> evidence.EvidencePage:
+    def evidence_page(self, context: EndContext, arguments: proven.EvidencePageQuery) -> proven.EvidencePage:
         """The recorded faults by number, without their proofs."""
-        return evidence.page(context, arguments)
+        return proven.page(context, arguments)
