@@ -60,7 +60,7 @@ class Parameters(_Doc, frozen=True, kw_only=True):
     clock_tolerance_ms: int = 10_000
 
 
-_BOUNDS: Final[dict[str, tuple[int, int]]] = {
+PARAMETER_BOUNDS: Final[dict[str, tuple[int, int]]] = {
     "base_timeout_ms": (50, 60_000),
     "max_timeout_ms": (50, 3_600_000),
     "empty_block_ms": (50, 3_600_000),
@@ -72,6 +72,20 @@ _BOUNDS: Final[dict[str, tuple[int, int]]] = {
     "checkpoint_interval": (4, 65_536),
     "clock_tolerance_ms": (100, 3_600_000),
 }
+"""Lowest and highest value of each parameter, for genesis files and for governance."""
+
+
+def check_parameters(parameters: Parameters) -> None:
+    """Whether a chain can have these parameters.
+
+    Raises:
+        InvalidGenesis: one is out of bounds, or the longest timeout below the first.
+    """
+    for name, (low, high) in PARAMETER_BOUNDS.items():
+        if not low <= getattr(parameters, name) <= high:
+            raise InvalidGenesis(f"{name} must be {low} to {high}")
+    if parameters.max_timeout_ms < parameters.base_timeout_ms:
+        raise InvalidGenesis("max_timeout_ms must not be below base_timeout_ms")
 
 
 class CertificateDoc(_Doc, frozen=True, kw_only=True):
@@ -271,11 +285,10 @@ def _check(genesis: Genesis) -> None:
         raise InvalidGenesis(f"genesis: suite {genesis.suite!r} is unknown; this node knows {SUITE!r}")
     if len(genesis.salt) != 32 or not set(genesis.salt) <= set("0123456789abcdef"):
         raise InvalidGenesis("genesis: the salt is 32 lower-case hex digits")
-    for name, (low, high) in _BOUNDS.items():
-        if not low <= getattr(genesis.parameters, name) <= high:
-            raise InvalidGenesis(f"genesis: parameters.{name} must be {low} to {high}")
-    if genesis.parameters.max_timeout_ms < genesis.parameters.base_timeout_ms:
-        raise InvalidGenesis("genesis: parameters.max_timeout_ms must not be below base_timeout_ms")
+    try:
+        check_parameters(genesis.parameters)
+    except InvalidGenesis as error:
+        raise InvalidGenesis(f"genesis: parameters.{error.message}") from error
     admitted = genesis.admitted()
     if len({c.serial for c in admitted}) != len(admitted) or len({c.key for c in admitted}) != len(admitted):
         raise InvalidGenesis("genesis: certificates must have distinct serials and keys")

@@ -6,7 +6,8 @@ about (``Contract.govern``), and a refusal there undoes the approval that brough
 
 * ``p ‖ name`` → policy (``contracts.governance.policies``);
 * ``n`` → u64 number of the last proposal; ``i ‖ id`` → proposal; ``l ‖ u64 number`` → id;
-* ``w ‖ u64 number`` → id, of the proposals that are pending or have expired since nobody looked.
+* ``w ‖ u64 number`` → id, of the proposals that are pending or have expired since nobody looked;
+* ``q ‖ …`` → parameters (``contracts.governance.parameters``).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from msgspec.structs import replace
 
 from contracts.codes import ARGUMENTS_INVALID, CONTRACT_UNKNOWN, METHOD_UNKNOWN, Refusal
 from contracts.governance import calls
+from contracts.governance import parameters as numbers
 from contracts.governance.calls import (
     EXECUTED,
     EXPIRED,
@@ -85,6 +87,8 @@ class Governance(Contract):
             except Refusal as error:
                 raise InvalidGenesis(f"genesis: policy {name!r}: {error.message}") from error
             context.state.put(policy_key(name), text.encode())
+        first = numbers.first_parameters(genesis.parameters)
+        context.state.put(numbers.parameters_key(first.start), encode(first))
 
     @method
     def propose(self, context: CallContext, arguments: Propose) -> Approval:
@@ -147,7 +151,10 @@ class Governance(Contract):
         return approval
 
     def govern(self, context: CallContext, action: str, data: bytes) -> None:
-        """``set_policy``: see ``calls.SetPolicy``."""
+        """``set_policy``: see ``calls.SetPolicy``; ``set_parameters``: see ``parameters.SetParameters``."""
+        if action == numbers.SET_PARAMETERS:
+            numbers.set_parameters(context, numbers.set_parameters_codec.decode(data))
+            return
         if action != SET_POLICY:
             raise Refusal(METHOD_UNKNOWN, f"{self.address} has nothing to govern such as {action!r}")
         change = set_policy_codec.decode(data)
@@ -182,6 +189,11 @@ class Governance(Contract):
             if not arguments.pending or found.status == PENDING:
                 page.append(_summary(name, found))
         return calls.ProposalPage(tuple(page))
+
+    @view
+    def parameters(self, context: EndContext, arguments: numbers.ParametersQuery) -> numbers.ParametersRecord:
+        """The changeable parameters of a height, or of the block that is being decided."""
+        return numbers.parameters_of(context, arguments.height or context.block.height)
 
     @view
     def policy(self, context: EndContext, arguments: calls.PolicyQuery) -> calls.PolicyRecord:
