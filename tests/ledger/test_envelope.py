@@ -282,7 +282,7 @@ def test_rewrap_is_good_when_it_is_as_wrapped():
         {"wrapper": STRANGER.public},
         {"signature": flipped(REWRAP.signature, 5)},
     ],
-    ids=str,
+    ids=["recipient", "epoch", "wrapped", "wrapper", "signature"],
 )
 def test_rewrap_is_refused_when_a_field_was_altered(changes):
     refused("rewrap_signature_invalid", check_rewrap, replaced(REWRAP, **changes), SEALED, CONTEXT)
