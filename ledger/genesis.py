@@ -19,6 +19,7 @@ from ledger.encoding import digest, encode
 from ledger.errors import InvalidGenesis, InvalidInput
 from ledger.keys import key_text, parse_key
 from ledger.lock import Lock, check_name, parse_lock
+from ledger.rotation import Order, RotationDoc, check_rotation, first_committee, first_salt, register_of, rules_of
 from ledger.types import MAX_AMOUNT, Hash32, PublicKey
 from ledger.validators import ValidatorSet
 
@@ -149,13 +150,15 @@ class Genesis(_Doc, frozen=True, kw_only=True):
         salt: 16 random bytes in hex; makes equal set-ups distinct chains.
         suite: algorithms; ``ed25519-sha256``.
         authority: admission authority, a lock of keys and thresholds.
-        validators: signing keys of the first validator set; each has a certificate with the role ``validator``.
+        validators: signing keys of the first validators; each has a certificate with the role ``validator``. They are
+            the first set, or, with ``rotation``, those of whom its committees are drawn.
         certificates: who is admitted from the start.
         assets: currencies and other assets.
         accounts: named accounts.
         contracts: contract instances.
         policies: named policies that governance begins with.
         parameters: see ``Parameters``.
+        rotation: rules of rotating committees; None: a set stays until governance changes it.
     """
 
     name: str
@@ -170,6 +173,7 @@ class Genesis(_Doc, frozen=True, kw_only=True):
     contracts: tuple[ContractDoc, ...]
     policies: tuple[PolicyDoc, ...] = ()
     parameters: Parameters = Parameters()
+    rotation: RotationDoc | None = None
 
     @property
     def chain_id(self) -> Hash32:
@@ -179,15 +183,31 @@ class Genesis(_Doc, frozen=True, kw_only=True):
     @property
     def hash(self) -> Hash32:
         """Hash of everything in the file."""
-        return digest(b"tidegate/genesis", self.chain_id, encode(_tuples(self)))
+        values: tuple[Any, ...] = _tuples(self)
+        # Chains that began before there was rotation keep their hash.
+        return digest(b"tidegate/genesis", self.chain_id, encode(values if self.rotation else values[:-1]))
 
     def authority_lock(self) -> Lock:
         """The admission authority's policy."""
         return parse_lock(self.authority)
 
     def validator_set(self) -> ValidatorSet:
-        """The first validator set."""
+        """Who decides the first heights: all first validators, or the first committee of them."""
+        if self.rotation is None:
+            return self.registered()
+        rules = rules_of(self.rotation)
+        order = Order(self.chain_id, first_salt(self.rotation, self.salt))
+        chosen = first_committee(rules, order, register_of(rules, self.operators()))
+        return ValidatorSet(PublicKey(candidate.key) for candidate in chosen)
+
+    def registered(self) -> ValidatorSet:
+        """All first validators."""
         return ValidatorSet(parse_key(text) for text in self.validators)
+
+    def operators(self) -> dict[bytes, str]:
+        """Organisation of each first validator, by key; certificates are not checked here."""
+        organisations = {parse_key(doc.key): doc.organisation for doc in self.certificates}
+        return {bytes(key): organisations[key] for key in self.registered().keys if key in organisations}
 
     def admitted(self) -> tuple[AdmissionCertificate, ...]:
         """The certificates, their signatures checked.
@@ -293,11 +313,13 @@ def _check(genesis: Genesis) -> None:
     if len({c.serial for c in admitted}) != len(admitted) or len({c.key for c in admitted}) != len(admitted):
         raise InvalidGenesis("genesis: certificates must have distinct serials and keys")
     validating: set[PublicKey] = {PublicKey(c.key) for c in admitted if "validator" in c.roles and c.transport}
-    for key in genesis.validator_set().keys:
+    for key in genesis.registered().keys:
         if key not in validating:
             raise InvalidGenesis(
                 f"genesis: validator {key_text(key)} has no certificate with the role validator and a transport key"
             )
+    if genesis.rotation is not None:
+        _check_rotation(genesis, genesis.rotation)
     for what, values in (
         ("asset", [doc.asset for doc in genesis.assets]),
         ("account", [doc.name for doc in genesis.accounts]),
@@ -310,9 +332,18 @@ def _check(genesis: Genesis) -> None:
             raise InvalidGenesis(f"genesis: each {what} may stand only once")
 
 
+def _check_rotation(genesis: Genesis, rotation: RotationDoc) -> None:
+    if sum(1 for doc in genesis.contracts if doc.kind == "validators") != 1:
+        raise InvalidGenesis("genesis: rotation needs the contract validators, which writes its epochs down")
+    check_rotation(rotation, genesis.salt, genesis.chain_id, genesis.operators())
+
+
 def format_genesis(genesis: Genesis) -> bytes:
     """The file's text: indented JSON with a line feed at the end."""
-    return json.dumps(msgspec.to_builtins(genesis), indent=2, ensure_ascii=False).encode() + b"\n"
+    document = msgspec.to_builtins(genesis)
+    if genesis.rotation is None:
+        del document["rotation"]
+    return json.dumps(document, indent=2, ensure_ascii=False).encode() + b"\n"
 
 
 def genesis_time(genesis: Genesis) -> datetime:

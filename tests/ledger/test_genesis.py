@@ -30,6 +30,7 @@ from ledger.genesis import (
     parse_genesis,
 )
 from ledger.keys import SigningKey, key_text
+from ledger.rotation import RotationDoc
 
 AUTHORITY, SECOND, NODE, MEMBER = (SigningKey(bytes([number]) * 32) for number in range(1, 5))
 LOCK = f"key({key_text(AUTHORITY.public)})"
@@ -102,6 +103,7 @@ OTHER: dict[str, Any] = {
     "contracts": (),
     "policies": (PolicyDoc(name="officers", lock=f"key({key_text(SECOND.public)})"),),
     "parameters": Parameters(base_timeout_ms=1_001),
+    "rotation": RotationDoc(committee=4, epoch_blocks=50),
 }
 
 
