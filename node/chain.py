@@ -35,6 +35,7 @@ from ledger.store_memory import MemoryStore
 from ledger.transaction import Transaction
 from ledger.types import Hash32, Height, PublicKey, TxId
 from ledger.validators import ValidatorSet
+from node.parameters import ParameterBook
 from node.seats import SeatBook, Seats
 
 log = structlog.get_logger(__name__)
@@ -111,6 +112,7 @@ class Chain:
             self.checkpoints.committed(0)
             self._show(result)
         self._seats = SeatBook(genesis, self.rules, self.state, self.tip.height)
+        self._parameters = ParameterBook(genesis, self.rules, self.state, self.tip.height)
         self._candidates: OrderedDict[Hash32, Candidate] = OrderedDict()
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="store")
         self._busy = asyncio.Lock()
@@ -133,7 +135,12 @@ class Chain:
     @property
     def parameters(self) -> Parameters:
         """The numbers in force for the block after the tip."""
-        return self.genesis.parameters
+        return self._parameters.now
+
+    @property
+    def next_parameters(self) -> Parameters:
+        """The numbers in force for the height after that, which differ where governance has just changed them."""
+        return self._parameters.next
 
     def seats_at(self, height: int) -> Seats:
         """Who decides ``height``, at most two above the tip.
@@ -306,7 +313,7 @@ class Chain:
         if len(transactions) > parameters.max_block_transactions or (
             size_bytes > parameters.max_block_bytes and len(transactions) > 1
         ):
-            raise InvalidBlock("the block is larger than genesis allows", code="block_too_large")
+            raise InvalidBlock("the block is larger than the chain allows", code="block_too_large")
 
     # --- committing ---------------------------------------------------------------------------------------------
 
@@ -338,6 +345,7 @@ class Chain:
             self.store.committed(candidate.block)
             self._show(result)
             self._seats.on_block(header.height, result.change_hashes)
+            self._parameters.on_block(header.height, result.change_hashes)
             self.checkpoints.committed(header.height)
             self._candidates.clear()
             return Committed(Height(header.height), candidate, certificate)

@@ -84,7 +84,7 @@ class SeatBook:
             True when another set decides the height after the next than decides the next.
         """
         self._tip = height
-        if self._address and _touched(changes, self._prefix):
+        if self._address and touched(changes, self._prefix):
             self._read()
         else:
             # An epoch ends where another begins, and that one's record is written two blocks before.
@@ -109,6 +109,7 @@ class SeatBook:
         return Seats(epoch, validators, validators.hash(self._chain_id))
 
 
-def _touched(changes: Sequence[tuple[bytes, bytes]], prefix: bytes) -> bool:
+def touched(changes: Sequence[tuple[bytes, bytes]], prefix: bytes) -> bool:
+    """Whether a state key that begins with ``prefix`` is among ``changes``, which are sorted."""
     place = bisect_left(changes, (prefix, b""))
     return place < len(changes) and changes[place][0].startswith(prefix)
