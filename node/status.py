@@ -11,6 +11,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from ledger.keys import key_text
 from node.clock import monotonic_ms
 from node.core import NodeCore
@@ -50,12 +52,16 @@ class StatusReport:
             "name": self.name,
             "organisation": self.organisation,
             "peer_id": self.core.transport.peer_id,
+            "key": key_text(self.core.key.public),
             "version": program_version(),
             "ready": True,
             "validator": self.core.key.public in self.core.chain.validators,
             "observing": self.core.driver.observing,
             "round": self.core.driver.round,
+            "epoch": self._epoch(),
             "validators": self._validators(),
+            "coming": self._coming(),
+            "parameters": msgspec.to_builtins(self.core.chain.parameters),
             "peers": [self._peer(peer) for peer in self.core.transport.peers()],
             "mempool": {"transactions": len(self.core.mempool), "bytes": self.core.mempool.size_bytes},
             "syncing": self.core.synchroniser.syncing,
@@ -88,6 +94,31 @@ class StatusReport:
             )
         return found
 
+    def _epoch(self) -> dict[str, Any]:
+        epoch = self.core.chain.epoch
+        return {"number": epoch.number, "from_height": epoch.start}
+
+    def _coming(self) -> dict[str, Any] | None:
+        """The set of the height after the one being decided, where that is another."""
+        chain = self.core.chain
+        height = chain.tip.height + 1
+        now, then = chain.seats_at(height), chain.seats_at(height + 1)
+        if now.epoch == then.epoch:
+            return None
+        return {
+            "epoch": {"number": then.epoch.number, "from_height": then.epoch.start},
+            "validators": [
+                {"key": key_text(key), "organisation": self.core.membership.organisation_of(key)}
+                for key in then.validators.keys
+            ],
+        }
+
     def _peer(self, peer: Any) -> dict[str, Any]:
-        node = self.core.membership.node(peer)
-        return {"peer_id": peer, "organisation": None if node is None else node.organisation}
+        node, said = self.core.membership.node(peer), self.core.synchroniser.last_status(peer)
+        return {
+            "peer_id": peer,
+            "organisation": None if node is None else node.organisation,
+            "key": None if node is None else key_text(node.key),
+            "height": None if said is None else said[0],
+            "heard_ms_ago": None if said is None else monotonic_ms() - said[1],
+        }

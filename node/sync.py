@@ -23,7 +23,7 @@ from ledger.errors import InvalidBlock, InvalidInput, RemoteFault
 from ledger.transaction import Transaction
 from ledger.types import Hash32
 from node.chain import Chain
-from node.clock import monotonic_s
+from node.clock import monotonic_ms, monotonic_s
 from node.fetch import Fetcher, RequestSender
 from node.wire import MAX_SYNC_BLOCKS, Announcement, BlocksWanted, RequestKind, Status, byte_list_codec
 from p2p.gossip import Verdict
@@ -69,6 +69,7 @@ class Synchroniser:
         self._importer: Importer | None = None
         self._peers: RequestSender | None = None
         self._claims: dict[PeerId, int] = {}
+        self._heard_ms: dict[PeerId, int] = {}
         self._pushed: asyncio.Queue[tuple[PeerId, DecidedBlock | Announcement]] = asyncio.Queue(MAX_PENDING)
         self._distrusted: dict[PeerId, tuple[int, float]] = {}
         self._claimed = asyncio.Event()
@@ -100,12 +101,19 @@ class Synchroniser:
     def on_status(self, peer: PeerId, status: Status) -> None:
         """A peer's claim."""
         self._claims[peer] = status.height
+        self._heard_ms[peer] = monotonic_ms()
         if status.height > self._chain.tip.height:
             self._claimed.set()
 
     def on_disconnected(self, peer: PeerId) -> None:
         """A peer is gone, and its claim with it."""
         self._claims.pop(peer, None)
+        self._heard_ms.pop(peer, None)
+
+    def last_status(self, peer: PeerId) -> tuple[int, int] | None:
+        """The height that a connected peer claimed last, and when (monotonic ms); None where it said nothing yet."""
+        heard = self._heard_ms.get(peer)
+        return None if heard is None else (self._claims.get(peer, 0), heard)
 
     def on_decided(self, peer: PeerId, payload: bytes) -> None:
         """A whole block was pushed to us as a straggler.
