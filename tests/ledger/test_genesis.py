@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from ledger.admission import AdmissionCertificate, sign_certificate
 from ledger.errors import InvalidGenesis
 from ledger.genesis import (
-    _BOUNDS,
     MAX_GENESIS_BYTES,
+    PARAMETER_BOUNDS,
     AccountDoc,
     AssetDoc,
     ContractDoc,
@@ -256,7 +256,7 @@ def test_file_is_refused_as_a_bad_genesis_when_a_value_is_out_of_bounds(
         assert parse_genesis(edited(change)).hash
 
 
-@pytest.mark.parametrize(("name", "low", "high"), [(name, *bounds) for name, bounds in _BOUNDS.items()])
+@pytest.mark.parametrize(("name", "low", "high"), [(name, *bounds) for name, bounds in PARAMETER_BOUNDS.items()])
 def test_parameter_is_refused_when_it_is_one_beyond_its_bounds(name: str, low: int, high: int) -> None:
     for value in (low - 1, high + 1):
         with pytest.raises(InvalidGenesis) as caught:
@@ -273,7 +273,7 @@ def test_parameter_is_refused_when_it_is_one_beyond_its_bounds(name: str, low: i
 
 
 def test_every_parameter_has_bounds_when_it_is_a_number() -> None:
-    assert set(_BOUNDS) == set(Parameters.__struct_fields__)
+    assert set(PARAMETER_BOUNDS) == set(Parameters.__struct_fields__)
 
 
 TEXT = format_genesis(GOOD)
