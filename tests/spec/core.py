@@ -158,7 +158,7 @@ def read_back(m: wire.Message, n: int) -> Message:
 
 
 class CoreTeller:
-    """Validator ``me`` of ``n`` at ``height``, played by the core; the caller is its network, its disk and its clock."""
+    """Validator ``me`` of ``n`` at ``height``, played by the core; the caller is network, disk and clock."""
 
     def __init__(self, n: int, me: int, height: int = 1) -> None:
         self.n, self.me, self.height = n, me, height

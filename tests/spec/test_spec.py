@@ -57,7 +57,8 @@ def test_jumps(situation, target):
 @pytest.mark.parametrize(("claims", "highest"), HIGHEST)
 def test_highest_prepared(claims, highest):
     changes = [
-        RoundChange(1, 9, *(claim if claim is not None else (None, None)), signer) for signer, claim in enumerate(claims)
+        RoundChange(1, 9, *(claim if claim is not None else (None, None)), signer)
+        for signer, claim in enumerate(claims)
     ]
     assert HighestPrepared(changes) == set(highest)
 
