@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from consensus.deciding import on_commit
-from consensus.effects import Broadcast, EnterObserve, LeaveObserve, ObserveReason
+from consensus.effects import Broadcast, EnterObserve, LeaveObserve, ObserveReason, Persist
 from consensus.epoch import proposer
 from consensus.inputs import HeightStarted, TimerKind
 from consensus.liveness import arm_first_round_timer, arm_round_timer
 from consensus.messages import Commit, Message, Prepare, RoundChange, decode_message
 from consensus.proposing import propose_again, propose_first
+from consensus.records import Forgotten
 from consensus.rounds import on_round_change
 from consensus.state import HeightState, Observing, Restored
 from consensus.turn import Turn
@@ -72,12 +73,29 @@ def observe(turn: Turn, reason: ObserveReason, through_height: Height) -> None:
     state = turn.state
     if state.observing is not None:
         known = state.observing.through_height
-        if known is None or known >= through_height:
+        if known is None:
+            at_least = max(state.observing.at_least, through_height)
+            state.observing = Observing(state.observing.reason, None, Height(at_least))
+            return
+        if known >= through_height:
             return
     state.observing = Observing(reason, through_height)
     turn.order(EnterObserve(reason, through_height))
     turn.cancel_timer(TimerKind.ROUND)
     turn.cancel_timer(TimerKind.PROPOSE)
+
+
+def observe_through(turn: Turn, height: Height) -> None:
+    """Signer state that is lost ends to matter above ``height``, or above a message of ours that came back."""
+    state = turn.state
+    if state.observing is None or state.observing.through_height is not None:
+        return
+    through = Height(max(height, state.observing.at_least))
+    state.observing = Observing(state.observing.reason, through)
+    state.forgotten = Forgotten(through)
+    turn.order(Persist(state.forgotten))
+    if state.current is not None:
+        turn.order(EnterObserve(state.observing.reason, through))
 
 
 def own_messages(turn: Turn) -> list[Message]:

@@ -137,6 +137,16 @@ class LatestOwnMessage(msgspec.Struct, frozen=True, gc=False):
     message: Authentic
 
 
+class ObserveThrough(msgspec.Struct, frozen=True, gc=False):
+    """A validator without signer state may sign above ``height``: what it may have signed lies at or below it.
+
+    The driver knows this from its own chain and from what the other validators claim (``node.votes``). Without effect
+    on a validator that is not waiting for it.
+    """
+
+    height: Height
+
+
 class StragglerHeard(msgspec.Struct, frozen=True, gc=False):
     """A message of a height that is already committed here arrived (``verify.authenticate``)."""
 
@@ -160,6 +170,7 @@ Input = (
     | TimerFired
     | PeerConnected
     | LatestOwnMessage
+    | ObserveThrough
     | StragglerHeard
     | ValidatorHeard
 )

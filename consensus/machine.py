@@ -11,7 +11,7 @@ from typing import Any, Final
 from consensus.accepting import on_proposal
 from consensus.deciding import advance_decision, on_commit
 from consensus.effects import Effect, ObserveReason, ReturnLatest, SendDecided, SendTo, SetTimer
-from consensus.heights import observe, own_messages, say_again, start_height
+from consensus.heights import observe, observe_through, own_messages, say_again, start_height
 from consensus.inputs import (
     BlockBuilt,
     BlockChecked,
@@ -20,6 +20,7 @@ from consensus.inputs import (
     Input,
     LatestOwnMessage,
     MessageReceived,
+    ObserveThrough,
     PackageReady,
     PeerConnected,
     StragglerHeard,
@@ -47,7 +48,7 @@ from consensus.voting import on_block_checked, on_prepare
 from ledger.certificate import VoteKind
 from ledger.types import Height, PublicKey
 
-_BEFORE_THE_FIRST_HEIGHT: Final = (HeightStarted, LatestOwnMessage, PeerConnected)
+_BEFORE_THE_FIRST_HEIGHT: Final = (HeightStarted, LatestOwnMessage, ObserveThrough, PeerConnected)
 _ORDER: Final = {VoteKind.ROUND_CHANGE: 0, VoteKind.PROPOSAL: 1, VoteKind.PREPARE: 2, VoteKind.COMMIT: 3}
 """In which order a validator says things within a round."""
 
@@ -156,6 +157,10 @@ def _check_own(turn: Turn, own: Authentic) -> bool:
 def _on_latest_own(turn: Turn, event: LatestOwnMessage) -> None:
     if event.message.signer == turn.state.key:
         _check_own(turn, event.message)
+
+
+def _on_observe_through(turn: Turn, event: ObserveThrough) -> None:
+    observe_through(turn, event.height)
 
 
 def _on_work(turn: Turn, event: WorkAvailable) -> None:
@@ -278,6 +283,7 @@ _HANDLERS: Final[dict[type[Any], Callable[[Turn, Any], None]]] = {
     TimerFired: _on_timer,
     PeerConnected: _on_peer_connected,
     LatestOwnMessage: _on_latest_own,
+    ObserveThrough: _on_observe_through,
     StragglerHeard: _on_straggler,
     ValidatorHeard: _on_heard,
 }

@@ -49,8 +49,21 @@ class PreparedBlock(Record, frozen=True, tag=1):
     block: Block
 
 
-SignerRecord = SignedVote | PreparedBlock
+class Forgotten(Record, frozen=True, tag=2):
+    """How far this log cannot tell what was signed; the last of these records counts, and every log has one.
+
+    Attributes:
+        through_height: anything may have been signed at heights up to this one; 0: nothing was, before the records
+            here; None: the height is not known yet.
+    """
+
+    through_height: HeightField | None
+
+
+SignerRecord = SignedVote | PreparedBlock | Forgotten
 
 MAX_RECORD_BYTES: Final = block_codec.max_bytes + max_round_change_bytes(MAX_VALIDATORS)
-record_codec: Codec[SignerRecord] = Codec(cast("Any", SignedVote | PreparedBlock), MAX_RECORD_BYTES, "signer record")
+record_codec: Codec[SignerRecord] = Codec(
+    cast("Any", SignedVote | PreparedBlock | Forgotten), MAX_RECORD_BYTES, "signer record"
+)
 """Between ``Persist`` effects and the bytes of ``node.signer_log``."""

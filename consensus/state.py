@@ -24,7 +24,7 @@ from consensus.messages import (
     PreparedCertificate,
     decode_message,
 )
-from consensus.records import PreparedBlock, SignedVote, SignerRecord
+from consensus.records import Forgotten, PreparedBlock, SignedVote, SignerRecord
 from consensus.tally import RoundChangeTally, SeenRounds, VoteTally
 from consensus.timing import Parameters
 from consensus.verified import VerifiedBlock, VerifiedProposal
@@ -49,10 +49,17 @@ class Check(Enum):
 
 
 class Observing(msgspec.Struct, frozen=True, gc=False):
-    """We follow without signing, through ``through_height``, or for good when None."""
+    """We follow without signing.
+
+    Attributes:
+        reason: why.
+        through_height: last height at which we do not sign; None: until ``ObserveThrough`` tells.
+        at_least: what ``through_height`` will be at least, from messages of ours that came back meanwhile.
+    """
 
     reason: ObserveReason
     through_height: Height | None = None
+    at_least: Height = Height(0)
 
 
 class Restored(msgspec.Struct, frozen=True, gc=False):
@@ -186,12 +193,14 @@ class State:
         guard: what was signed before.
         restored: what the signer log says of its last height.
         observing: when not None, start without signing.
+        forgotten: how far our log cannot tell what we signed; None: nothing says so.
     """
 
     __slots__ = (
         "chain_id",
         "current",
         "early",
+        "forgotten",
         "guard",
         "halted",
         "heard",
@@ -215,6 +224,7 @@ class State:
         guard: Guard | None = None,
         restored: Restored | None = None,
         observing: Observing | None = None,
+        forgotten: Forgotten | None = None,
     ) -> None:
         self.chain_id = chain_id
         self.key = key
@@ -223,6 +233,7 @@ class State:
         self.guard = Guard() if guard is None else guard
         self.restored = restored
         self.observing = observing
+        self.forgotten = forgotten
         self.current: HeightState | None = None
         self.early = EarlyMessages()
         """Of the height after the current one."""
@@ -269,9 +280,12 @@ def restore(
     """
     votes: list[SignedVote] = []
     prepared: PreparedBlock | None = None
+    forgotten: Forgotten | None = None
     for record in records:
         if isinstance(record, SignedVote):
             votes.append(record)
+        elif isinstance(record, Forgotten):
+            forgotten = record
         elif prepared is None or _prepared_place(prepared) <= _prepared_place(record):
             prepared = record
     try:
@@ -280,9 +294,16 @@ def restore(
             if vote.message:
                 decode_message(vote.message)
     except (InvalidInput, DoubleSignRefusedError) as error:
-        raise StorageFault("the votes in the signer log do not decode, or contradict each other") from error
+        raise StorageFault(
+            "the votes in the signer log do not decode, or contradict each other", code="signer_log_damaged"
+        ) from error
+    if observing is None and forgotten is not None and forgotten.through_height != 0:
+        through = forgotten.through_height
+        observing = Observing(ObserveReason.SIGNER_STATE_LOST, None if through is None else Height(through))
     restored = _last_height(votes, prepared)
-    return State(chain_id, key, sign, parameters, guard=guard, restored=restored, observing=observing)
+    return State(
+        chain_id, key, sign, parameters, guard=guard, restored=restored, observing=observing, forgotten=forgotten
+    )
 
 
 def _prepared_place(prepared: PreparedBlock) -> tuple[int, int]:
@@ -293,7 +314,9 @@ def _last_height(votes: list[SignedVote], prepared: PreparedBlock | None) -> Res
     places = [(vote.height, vote.round) for vote in votes]
     if prepared is not None:
         if block_id(prepared.block.header) != prepared.certificate.block_id:
-            raise StorageFault("the prepared block in the signer log is not the one of its certificate")
+            raise StorageFault(
+                "the prepared block in the signer log is not the one of its certificate", code="signer_log_damaged"
+            )
         places.append(_prepared_place(prepared))
     if not places:
         return None
@@ -308,7 +331,8 @@ def _last_height(votes: list[SignedVote], prepared: PreparedBlock | None) -> Res
 
 def live_records(state: State) -> list[SignerRecord]:
     """What a compacted signer log has to hold: the guard's votes and our lock. Independent of the chain's length."""
-    records: list[SignerRecord] = list(state.guard.records())
+    records: list[SignerRecord] = [] if state.forgotten is None else [state.forgotten]
+    records += state.guard.records()
     if state.current is not None and state.current.prepared is not None:
         records.append(state.current.prepared)
     elif state.restored is not None and state.restored.prepared is not None:

@@ -11,9 +11,7 @@ from typing import Final
 
 import structlog
 
-from consensus.effects import ObserveReason
-from consensus.records import record_codec
-from consensus.state import Observing, State, restore
+from consensus.state import State, restore
 from ledger.genesis import Genesis
 from ledger.keys import SigningKey, key_text
 from ledger.store import Store
@@ -27,6 +25,7 @@ from node.local import LocalGateway
 from node.membership import Membership
 from node.mempool import Mempool, MempoolLimits
 from node.peers import Peers, ServiceCall
+from node.signer_state import recover
 from node.sync import Synchroniser
 from p2p.gossip import Gossip
 from p2p.transport import PeerAddress, Transport
@@ -48,7 +47,7 @@ class NodeCore:
         transport: the overlay, not started yet.
         addresses: whom to keep connected; they may connect whatever our state says.
         limits: of the mempool.
-        open_signer_log: opens the signer log.
+        open_signer_log: opens the signer log: the log, the records in it, and whether there was none.
         answer_service: answers service calls of other nodes.
 
     Attributes:
@@ -67,7 +66,7 @@ class NodeCore:
         *,
         addresses: Iterable[PeerAddress],
         limits: MempoolLimits,
-        open_signer_log: Callable[[], tuple[DurableLog | None, list[bytes], bool]],
+        open_signer_log: Callable[[], tuple[DurableLog, list[bytes], bool]],
         answer_service: ServiceCall,
     ) -> None:
         self.key = key
@@ -111,17 +110,13 @@ class NodeCore:
         self.synchroniser.attach(self.driver, self.peers)
         self.peers.attach(self.driver, answer_service)
 
-    def _consensus_state(self, open_signer_log: Callable[[], tuple[DurableLog | None, list[bytes], bool]]) -> State:
+    def _consensus_state(self, open_signer_log: Callable[[], tuple[DurableLog, list[bytes], bool]]) -> State:
         chain_id, sign = self.chain.chain_id, self.key.sign
         parameters = consensus_parameters(self.chain.parameters)
         # Whoever is not a validator may become one while it runs: its log is there from the first day.
-        self.signer_log, data, created = open_signer_log()
-        lost = self.signer_log is None or (created and self.chain.was_validator(self.key.public))
-        observing = Observing(ObserveReason.SIGNER_STATE_LOST) if lost else None
-        if lost:
-            log.error("signer_state_lost", height=self.chain.tip.height)
-        records = [record_codec.decode(record) for record in data]
-        return restore(records, chain_id, self.key.public, sign, parameters, observing=observing)
+        self.signer_log, data, _ = open_signer_log()
+        records = recover(self.chain, self.key.public, self.signer_log, data)
+        return restore(records, chain_id, self.key.public, sign, parameters)
 
     def _seated(self) -> frozenset[PublicKey]:
         """Who decides the next heights, as far as they are known, and the last one: they need to stay connected."""

@@ -22,7 +22,7 @@ from consensus import inputs as on
 from consensus.machine import step
 from consensus.messages import encode_message
 from consensus.records import SignerRecord, record_codec
-from consensus.state import State, live_records
+from consensus.state import Observing, State, live_records
 from consensus.timing import Parameters
 from consensus.verified import VerifiedBlock
 from ledger.block import split_refs
@@ -127,7 +127,6 @@ class Driver:
         self.votes = VoteDesk(chain, state, feed=self.feed, backlog=self._inputs.__len__)
         self._started = False
         self.evidence_count = 0
-        self.observing = state.observing is not None
 
     # --- inputs ---------------------------------------------------------------------------------------------------
 
@@ -140,6 +139,16 @@ class Driver:
     def round(self) -> int:
         """The current round of it."""
         return 0 if self._state.current is None else self._state.current.round
+
+    @property
+    def observing_why(self) -> Observing | None:
+        """Why this node follows without signing although it has a key; None: it does not."""
+        return self._state.observing
+
+    @property
+    def observing(self) -> bool:
+        """Whether this node follows without signing although it has a key."""
+        return self._state.observing is not None
 
     def feed(self, event: on.Input) -> None:
         """Hands in something that happened."""
@@ -265,10 +274,8 @@ class Driver:
             case fx.ReportSigningRefused(kind, height, round_):
                 log.error("signing_refused", kind=kind.name, height=height, round=round_)
             case fx.EnterObserve(reason, through):
-                self.observing = True
                 log.error("observing", reason=str(reason), through_height=through)
             case fx.LeaveObserve(height):
-                self.observing = False
                 log.warning("signing_again", height=height)
             case fx.Halt(height, name, reason):
                 raise BrokenInvariant(

@@ -10,7 +10,6 @@ from typing import Any
 import structlog
 
 from ledger.chain_recheck import Repair
-from ledger.errors import StorageFault
 from ledger.store_leveldb import LevelStore
 from node.chain import Chain
 from node.core import NodeCore
@@ -21,7 +20,8 @@ from node.rpc.methods import Methods
 from node.rpc.server import RpcServer
 from node.service_link import OverlayLink
 from node.services import BookkeepingService, ServiceSwitch, SettlementService, TransactionService
-from node.signer_log import SignerLog
+from node.signer_log import SignerLog, damaged_logs
+from node.signer_state import open_signer_log
 from node.status import StatusReport
 from p2p.libp2p_transport import Libp2pTransport
 
@@ -68,20 +68,24 @@ class ChainHost:
         recheck(self.core.chain)
         link.attach(self.core.peers)
         self.services = ServiceSwitch(link, config.node.organisation, self.core.transport.peer_id)
-        self.reports: dict[str, Callable[[], dict[str, Any]]] = {}
+        self.reports: dict[str, Callable[[], dict[str, Any]]] = {"signer": self._report_signer}
         status = StatusReport(
             config.node.name, config.node.organisation, self.core, self.services, time.monotonic(), self.reports
         )
         methods = Methods(self.core.chain, self.core.gateway, status, self.services.call)
         self._rpc = RpcServer(methods, self.core.gateway, self.core.intake, home.socket)
 
-    def _open_signer_log(self) -> tuple[DurableLog | None, list[bytes], bool]:
-        try:
-            self._signer_log = SignerLog(self.home.wal_dir)
-        except StorageFault as error:
-            log.exception("signer_log_damaged", why=error.message)
-            return None, [], False
-        return self._signer_log, self._signer_log.take_records(), self._signer_log.created
+    def _open_signer_log(self) -> tuple[DurableLog, list[bytes], bool]:
+        self._signer_log, records = open_signer_log(self.home.wal_dir)
+        return self._signer_log, records, self._signer_log.created
+
+    def _report_signer(self) -> dict[str, Any]:
+        observing = self.core.driver.observing_why
+        return {
+            "observing": None if observing is None else str(observing.reason),
+            "through_height": None if observing is None else observing.through_height,
+            "damaged_logs": damaged_logs(self.home.wal_dir),
+        }
 
     async def start(self) -> None:
         """Opens the overlay and the RPC socket."""

@@ -202,13 +202,19 @@ class Peers:
                 if node is not None and node.key in self._chain.validators:
                     driver.votes.on_latest(node.key, payload)
             elif channel is Channel.BULK and kind == BulkKind.STATUS:
-                self._synchroniser.on_status(peer, status_codec.decode(payload))
+                self._on_status(peer, status_codec.decode(payload))
             elif channel is Channel.BULK and kind == BulkKind.DECIDED:
                 self._synchroniser.on_decided(peer, payload)
             else:
                 self.penalise(peer, "message_kind_unknown")
         except InvalidInput as error:
             self.penalise(peer, error.code)
+
+    def _on_status(self, peer: PeerId, status: Status) -> None:
+        self._synchroniser.on_status(peer, status)
+        node = self._membership.node(peer)
+        if node is not None and self._driver is not None and node.key in self._chain.validators:
+            self._driver.votes.on_claim(node.key, status.height)
 
     def _on_vote(self, peer: PeerId, payload: bytes) -> Verdict:
         assert self._driver is not None

@@ -49,6 +49,7 @@ class VoteDesk:
         self._signatures = SignatureCache(VERIFIED_SIGNATURES)
         self._proposed: dict[bytes, Proposal] = {}
         self._answered: set[PublicKey] = set()
+        self._claims: dict[PublicKey, int] = {}
         self.heard_ms: dict[bytes, int] = {}
         self.greeted = asyncio.Event()
 
@@ -90,6 +91,33 @@ class VoteDesk:
         self._answered.add(peer)
         if len(self._answered) + 1 >= self._chain.validators.quorum:
             self.greeted.set()
+        self._judge_loss()
+
+    def on_claim(self, peer: PublicKey, height: int) -> None:
+        """A validator said how far it is."""
+        self._claims[peer] = height
+        self._judge_loss()
+
+    def _judge_loss(self) -> None:
+        """Tells consensus through which height our lost signatures can lie, once enough validators make that known.
+
+        We signed at height H only after a quorum had COMMITted H − 1, and whoever did so was at H − 2 already. Among
+        this many others at least one of those is honest: its claim is H − 2 or more. Our own store knows more, unless
+        it was rolled back; so do messages of ours that came back, which consensus counts itself.
+        """
+        observing = self._state.observing
+        if observing is None or observing.through_height is not None:
+            return
+        validators, tip = self._chain.validators, self._chain.tip.height
+        claims = [
+            self._claims[key]
+            for key in self._answered & self._claims.keys()
+            if key in validators and key != self._state.key
+        ]
+        needed = len(validators) - validators.quorum + validators.weak_quorum
+        # Far behind, we do not know yet who the validators are.
+        if len(claims) >= needed and max(claims) <= tip + 1:
+            self._feed(on.ObserveThrough(Height(max(tip + 1, max(claims) + 2))))
 
     def on_validator_connected(self, key: PublicKey) -> None:
         """A direct connection to a validator is up."""

@@ -9,6 +9,7 @@ import secrets
 import msgspec
 import pytest
 
+from consensus.records import Forgotten, SignedVote, SignerRecord, record_codec
 from ledger.errors import Overloaded, PeerUnavailable
 from ledger.keys import key_text
 from ledger.state_root import state_root
@@ -126,25 +127,90 @@ async def test_restored_node_catches_up_and_contradicts_nothing_when_its_disk_is
         assert [cluster.core(index).driver.evidence_count for index in range(4)] == [0] * 4
 
 
-async def test_validator_follows_without_signing_when_its_signer_log_is_lost() -> None:
+async def test_validator_signs_nothing_that_it_may_have_signed_when_its_signer_log_is_lost() -> None:
     async with running(Cluster(**FAST)) as cluster:
-        before = await commit(cluster, 0, 0)
+        await commit(cluster, 0, 0)
         await level(cluster)
         await cluster.stop(3)
         victim = cluster.members[3]
         victim.signer_log, victim.signer_log_exists = MemorySignerLog(), False
         core = await cluster.start(3)
         assert core.driver.observing
-        for number in range(1, 5):
+        await cluster.wait(lambda: len(forgotten(victim.signer_log)) == 2)
+        unknown, through = forgotten(victim.signer_log)
+        assert unknown is None
+        assert through is not None
+        number = 1
+        while core.driver.observing or cluster.nodes[3].height <= through + 1:
+            assert number < 10
             height = await commit(cluster, 0, number)
-        await cluster.wait_height(height)
-        assert core.driver.observing
-        assert victim.signer_log.records == []
+            await cluster.wait_height(height)
+            number += 1
+        await cluster.wait(lambda: len(votes(victim.signer_log)) > 0)
+        assert min(vote.height for vote in votes(victim.signer_log)) > through
         store = cluster.core(0).chain.store
-        for decided in range(before + 1, height + 1):
+        for decided in range(2, through + 1):
             assert victim.validator.public not in [key for key, _ in store.certificate(decided).seals]
-            assert store.header(decided).proposer != victim.validator.public
         assert len(roots(cluster)) == 1
+        assert [cluster.core(index).driver.evidence_count for index in range(4)] == [0] * 4
+
+
+def records(log: MemorySignerLog) -> list[SignerRecord]:
+    return [record_codec.decode(record) for record in log.records]
+
+
+def votes(log: MemorySignerLog) -> list[SignedVote]:
+    return [record for record in records(log) if isinstance(record, SignedVote)]
+
+
+def forgotten(log: MemorySignerLog) -> list[int | None]:
+    return [record.through_height for record in records(log) if isinstance(record, Forgotten)]
+
+
+async def test_validator_observes_for_as_long_as_not_all_that_it_must_ask_are_there() -> None:
+    async with running(Cluster(**FAST)) as cluster:
+        await commit(cluster, 0, 0)
+        await level(cluster)
+        await cluster.stop(3)
+        victim = cluster.members[3]
+        victim.signer_log, victim.signer_log_exists = MemorySignerLog(), False
+        # Three others make sure that an honest one of them knows what may have been signed; two do not.
+        await cluster.stop(2)
+        for _ in range(2):  # and a restart does not make it forget that it has forgotten
+            driver = (await cluster.start(3)).driver
+            await cluster.wait(driver.votes.greeted.is_set)
+            await cluster.wait(lambda: cluster.core(3).driver._state.current is not None)
+            assert driver.observing
+            assert forgotten(victim.signer_log) == [None]
+            await cluster.stop(3)
+        await cluster.start(3)
+        await cluster.start(2)
+        await cluster.wait(lambda: len(forgotten(victim.signer_log)) == 2)
+
+
+async def test_validator_observes_when_its_store_holds_what_it_does_not_remember_to_have_signed() -> None:
+    async with running(Cluster(**FAST)) as cluster:
+        for number in range(4):
+            await commit(cluster, 0, number)
+        await level(cluster)
+        victim = cluster.members[3]
+        store = cluster.core(3).chain.store
+        me = victim.validator.public
+        signed = [
+            height
+            for height in range(1, store.height + 1)
+            if me in dict(store.certificate(height).seals) or store.header(height).proposer == me
+        ]
+        await cluster.stop(3)
+        # The end of the log is gone, cut where one batch ends.
+        victim.signer_log.records = [
+            data
+            for data, record in zip(victim.signer_log.records, records(victim.signer_log), strict=True)
+            if isinstance(record, Forgotten) or record.height < max(signed)
+        ]
+        core = await cluster.start(3)
+        assert core.driver.observing
+        assert forgotten(victim.signer_log)[:2] == [0, None]
 
 
 async def test_node_without_any_disk_left_follows_again_when_it_starts_from_nothing() -> None:
