@@ -124,6 +124,8 @@ def check(
     """
     if evidence.epoch != epoch:
         _refuse("epoch_wrong", "first.epoch", f"the messages are of epoch {evidence.epoch}, the height of {epoch}")
+    if evidence.height < 1:
+        _refuse("height_wrong", "first.height", "nobody votes on the genesis block")
     if evidence.signer not in validators:
         _refuse("signer_unknown", "first.signer", "the accused was no validator at that height")
     match evidence.fault:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Final
 
 import structlog
@@ -16,9 +17,11 @@ from ledger.genesis import Genesis
 from ledger.keys import SigningKey, key_text
 from ledger.store import Store
 from ledger.types import PublicKey, TxId
+from node.calling import Caller
 from node.chain import Chain, Committed
 from node.clock import monotonic_ms
 from node.driver import Driver, DurableLog, consensus_parameters
+from node.evidence import GIVE_UP_S, EvidencePool
 from node.fetch import Fetcher
 from node.intake import Intake
 from node.local import LocalGateway
@@ -49,8 +52,11 @@ class NodeCore:
         limits: of the mempool.
         open_signer_log: opens the signer log: the log, the records in it, and whether there was none.
         answer_service: answers service calls of other nodes.
+        reporter: key admitted to send, with which evidence of misbehaviour is reported; None: it is only gossiped.
+        evidence_file: where evidence that is not on chain yet is kept; None: nowhere.
 
     Attributes:
+        evidence: what validators did wrong, until it is on chain.
         listeners: functions that hear of every committed block; they must not raise.
 
     Raises:
@@ -68,6 +74,8 @@ class NodeCore:
         limits: MempoolLimits,
         open_signer_log: Callable[[], tuple[DurableLog, list[bytes], bool]],
         answer_service: ServiceCall,
+        reporter: SigningKey | None = None,
+        evidence_file: Path | None = None,
     ) -> None:
         self.key = key
         self.transport = transport
@@ -97,14 +105,23 @@ class NodeCore:
             fetcher=self.fetcher,
             synchroniser=self.synchroniser,
         )
+        self.evidence = EvidencePool(
+            self.chain,
+            self.mempool,
+            self.gossip,
+            key.public,
+            reporter=None if reporter is None else Caller(self.gateway, reporter, give_up_s=GIVE_UP_S),
+            file=evidence_file,
+        )
         self._block_committed = asyncio.Event()
         self._lapsed: tuple[PublicKey, ...] = ()
-        self.listeners: list[Callable[[Committed], None]] = []
+        self.listeners: list[Callable[[Committed], None]] = [self.evidence.on_block]
         self.signer_log: DurableLog | None = None
         state = self._consensus_state(open_signer_log)
         self.driver = Driver(
             self.chain, self.mempool, state, self.signer_log, self.fetcher, self.peers, self._on_committed
         )
+        self.driver.on_evidence = self.evidence.on_report
         self.intake.attach(self.gossip)
         self.fetcher.attach(self.peers)
         self.synchroniser.attach(self.driver, self.peers)
@@ -155,6 +172,7 @@ class NodeCore:
             group.create_task(self.driver.run(), name="driver"),
             group.create_task(self.intake.run(), name="intake"),
             group.create_task(self.synchroniser.run(), name="sync"),
+            group.create_task(self.evidence.run(), name="evidence"),
             group.create_task(self._housekeeping(), name="housekeeping"),
             group.create_task(self._checkpoints(), name="checkpoints"),
             group.create_task(self.transport.wait_failed(), name="transport"),

@@ -127,6 +127,7 @@ class Driver:
         self.votes = VoteDesk(chain, state, feed=self.feed, backlog=self._inputs.__len__)
         self._started = False
         self.evidence_count = 0
+        self.on_evidence: Callable[[fx.ReportEvidence], None] = lambda _effect: None
 
     # --- inputs ---------------------------------------------------------------------------------------------------
 
@@ -269,6 +270,7 @@ class Driver:
             case fx.ReportEvidence(kind, signer):
                 self.evidence_count += 1
                 log.error("validator_misbehaved", kind=str(kind), validator=key_text(signer))
+                self.on_evidence(effect)
             case fx.RefuseBlock(proposal, reason):
                 log.warning("proposal_refused", height=proposal.height, round=proposal.round, reason=reason)
             case fx.ReportSigningRefused(kind, height, round_):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import structlog
 
@@ -26,6 +26,9 @@ from node.status import StatusReport
 from p2p.libp2p_transport import Libp2pTransport
 
 log = structlog.get_logger(__name__)
+
+EVIDENCE_FILE: Final = "evidence.bin"
+"""In a home's data directory: evidence of misbehaving validators that is not on chain yet."""
 
 
 class ChainHost:
@@ -64,6 +67,8 @@ class ChainHost:
             limits=MempoolLimits(limits.max_transactions, limits.max_bytes, limits.organisation_bytes),
             open_signer_log=self._open_signer_log,
             answer_service=link.answer,
+            reporter=home.keys.member,
+            evidence_file=home.data_dir / EVIDENCE_FILE,
         )
         recheck(self.core.chain)
         link.attach(self.core.peers)

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from ledger.keys import key_text
+from ledger.keys import key_text, parse_key
 from node.clock import monotonic_ms
 from node.core import NodeCore
 from node.services import ServiceSwitch
@@ -67,6 +67,7 @@ class StatusReport:
             "syncing": self.core.synchroniser.syncing,
             "target_height": max(self.core.synchroniser.target_height, self.core.chain.tip.height),
             "evidence": self.core.driver.evidence_count,
+            "misbehaviour": self._misbehaviour(),
             "services": list(self.services.services),
             "uptime_s": round(time.monotonic() - self.started_s, 3),
             "rss_mb": round(resident_mb(), 1),
@@ -79,6 +80,12 @@ class StatusReport:
             },
             **{name: report() for name, report in self.reports.items()},
         }
+
+    def _misbehaviour(self) -> dict[str, Any]:
+        document = self.core.evidence.document()
+        for item in document["latest"]:
+            item["organisation"] = self.core.membership.organisation_of(parse_key(item["validator"]))
+        return document
 
     def _validators(self) -> list[dict[str, Any]]:
         now = monotonic_ms()

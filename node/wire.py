@@ -31,6 +31,8 @@ class Topic(IntEnum):
     """One consensus message."""
     BLOCKS = 3
     """A decided block: header, refs, certificate."""
+    EVIDENCE = 4
+    """Proof that a validator broke the protocol."""
 
 
 class VoteKindOnWire(IntEnum):

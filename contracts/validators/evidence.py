@@ -149,6 +149,18 @@ def recorded(state: StateReader, address: str, evidence: Misbehaviour) -> bool:
     )
 
 
+def count(state: StateReader, address: str) -> int:
+    """How many faults are on chain, by the contract ``validators`` at ``address``."""
+    return _number(state.get(contract_prefix(address) + b"xc"))
+
+
+def latest(state: StateReader, address: str, limit: int) -> tuple[EvidenceRecord, ...]:
+    """At most ``limit`` recorded faults, newest first."""
+    prefix, last = contract_prefix(address) + b"xn", count(state, address)
+    found = (state.get(prefix + number.to_bytes(8, "big")) for number in range(last, max(0, last - limit), -1))
+    return tuple(record_codec.decode(data) for data in found if data is not None)
+
+
 def find(context: EndContext, name: bytes) -> EvidenceRecord:
     """Recorded evidence by its id. Raises ``NotFound``."""
     number = context.state.get(b"xi" + name)

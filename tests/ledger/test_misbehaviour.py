@@ -167,6 +167,7 @@ def test_what_is_no_fault_is_refused() -> None:
             replace(forgotten(), second=said(KEYS[0], VoteKind.PREPARE, ONE, 5)),
         ],
         "malformed": [replace(forgotten(), second=said(KEYS[0], VoteKind.ROUND_CHANGE, ONE, 5))],
+        "height_wrong": [conflict(height=0)],
         "fault_unknown": [replace(proof, fault="being_slow")],
         "signature_invalid": [
             replace(proof, first=replace(said(STRANGER, VoteKind.PREPARE, ONE, 1), signer=KEYS[0].public)),

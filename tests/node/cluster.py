@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterable
+from pathlib import Path
 
 from ledger.admission import AdmissionCertificate, sign_certificate
 from ledger.genesis import (
@@ -68,6 +69,8 @@ class Member:
         self.store: Store = MemoryDisk()
         self.signer_log = MemorySignerLog()
         self.signer_log_exists = False
+        self.reporter: SigningKey | None = self.member
+        self.evidence_file: Path | None = None
 
 
 def make_genesis(
@@ -102,7 +105,8 @@ def make_genesis(
         certificates=tuple(docs),
         assets=(AssetDoc(asset="CNY", issuers=(), supply=supply),),
         contracts=tuple(
-            ContractDoc(address=kind, kind=kind) for kind in ("admission", "accounts", "assets", "commission")
+            ContractDoc(address=kind, kind=kind)
+            for kind in ("admission", "accounts", "assets", "commission", "validators")
         ),
         parameters=Parameters(**parameters),
     )
@@ -159,6 +163,8 @@ class Cluster:
             limits=self.limits,
             open_signer_log=open_log,
             answer_service=_no_service,
+            reporter=member.reporter,
+            evidence_file=member.evidence_file,
         )
         await core.start()
         ready = asyncio.Event()
