@@ -60,6 +60,7 @@ VALIDITY_MS: Final = 3_650 * DAY_MS
 MAX_NODES: Final = 128
 # Below the range from which systems take the ports of outgoing connections: those could take one before its node does.
 _PORTS: Final = range(15_000, 32_000)
+_OBSERVING: Final = {False: ("observer",), True: ("observer", "validator")}
 _NAMED: Final = re.compile(r"\{([^{}]+)\}")
 
 
@@ -105,6 +106,7 @@ class NetworkPlan:
         name: the chain's name.
         validators: nodes in the first validator set.
         observers: more nodes, of organisations of their own, that follow and submit.
+        candidates: observers may become validators by governance: their certificates say so.
         organisations: names in order of the nodes; default names take the rest.
         issuer: who issues the currencies; an organisation with a key and no node.
         assets: currencies; None: CNY, with 10,000,000.00 in the hands of the second organisation (or the only one).
@@ -131,6 +133,7 @@ class NetworkPlan:
     name: str = "business"
     validators: int = 4
     observers: int = 0
+    candidates: bool = False
     organisations: tuple[str, ...] = ()
     issuer: str = "Issuer"
     assets: tuple[AssetPlan, ...] | None = None
@@ -273,9 +276,9 @@ def _genesis(plan: NetworkPlan, members: tuple[_Member, ...], keyholders: _Keyho
 
     admitted: list[tuple[bytes, bytes, str, tuple[str, ...]]] = []
     for member in members:
-        role = "validator" if member.validates else "observer"
+        node_roles = ("validator",) if member.validates else _OBSERVING[plan.candidates]
         keys = member.keys
-        admitted.append((keys.validator.public, keys.transport.public_key, member.organisation, (role,)))
+        admitted.append((keys.validator.public, keys.transport.public_key, member.organisation, node_roles))
         roles = plan.roles.get(member.organisation, ("member", "service"))
         admitted.append((keys.member.public, b"", member.organisation, roles))
     admitted.append((keyholders.issuer.public, b"", plan.issuer, ("member",)))

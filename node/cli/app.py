@@ -20,6 +20,7 @@ COMMANDS: Final = {
     "rules": "Lists and expressions that decide about stages of flows.",
     "registry": "Who takes part in supervised flows.",
     "fusion": "The nodes that join the two chains.",
+    "validators": "Who decides, and how they are.",
     "governance": "Proposals that a chain's governors approve.",
     "admission": "Who is admitted to a chain.",
     "flow": "Supervised flows: file, review, order, pay, deliver, import.",

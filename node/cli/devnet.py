@@ -45,7 +45,7 @@ def command() -> None:
 @command.command()
 @_home
 @click.option("--validators", type=click.IntRange(1, 128), default=4, show_default=True, help="Nodes that decide.")
-@click.option("--observers", type=click.IntRange(0, 127), default=0, show_default=True, help="Nodes that follow.")
+@click.option("--observers", type=click.IntRange(0, 127), default=0, show_default=True, help="Nodes that follow; governance can make them decide.")  # fmt: skip  # noqa: E501
 @click.option("--organisation", "organisations", multiple=True, help="Name of a node's organisation; repeatable.")
 @click.option("--topology", type=click.Choice(["mesh", "line"]), default="mesh", show_default=True, help="Who dials.")
 @click.option("--name", default="business", show_default=True, help="Name of the chain.")
@@ -92,6 +92,7 @@ def init(
             name=name,
             validators=validators,
             observers=observers,
+            candidates=True,
             organisations=organisations,
             topology=topology,
             passphrase=new_passphrase(seal=seal),

@@ -11,8 +11,11 @@ from node.cli.lazy_group import LazyCommands
 COMMANDS: Final = {
     "list": ("governance_look", "List proposals, or policies."),
     "show": ("governance_look", "Show a proposal with its content."),
+    "simulate": ("governance_simulate", "What a change of the validators would do."),
     "approve": ("governance_decide", "Approve a proposal."),
     "withdraw": ("governance_decide", "Take an approval back."),
+    "propose-validators": ("governance_sets", "Propose who comes into the validator set, and who leaves it."),
+    "propose-parameters": ("governance_sets", "Propose timeouts, block sizes and the like."),
     "propose-policy": ("governance_propose", "Propose a named policy, such as the officers."),
     "propose-kind": ("governance_propose", "Propose a flow kind, or a kind's next version."),
     "propose-client": ("governance_propose", "Propose the light client of the other chain."),
@@ -28,6 +31,7 @@ def command() -> None:
     --home is a member's of the chain, who sends the transaction; governors sign with --key, once for each key file.
 
     \b
+    tidegate governance propose-validators --add "Hospital D" --home DIR --key governor1.key
     tidegate governance propose-kind visa.toml --home DIR/business --key governor1.key
     tidegate governance list    --home DIR/business
     tidegate governance approve PROPOSAL --home DIR/business --key governor2.key

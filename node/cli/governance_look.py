@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from contracts.governance.calls import MAX_PAGE, PoliciesQuery, PolicyPage, PolicyRecord
+from contracts.validators.calls import ChangeSet
 from ledger.document import to_document
 from ledger.encoding import Codec
 from ledger.errors import MalformedBytes
@@ -92,7 +93,11 @@ def _content(contract: str, action: str, data: bytes) -> Any:
     if codec is None:
         return data.hex()
     try:
-        return to_document(codec.decode(data))
+        record = codec.decode(data)
+        if isinstance(record, ChangeSet):
+            # As every other command writes keys: people compare them.
+            return {"add": [key_text(key) for key in record.add], "remove": [key_text(key) for key in record.remove]}
+        return to_document(record)
     except MalformedBytes as error:
         return f"not readable, and so without effect: {error.message}"
 
@@ -102,9 +107,16 @@ def _codecs() -> dict[tuple[str, str], Codec[Any]]:
     from contracts.bridge import records as bridge  # noqa: PLC0415
     from contracts.flow import calls as flow  # noqa: PLC0415
     from contracts.governance import calls as governance  # noqa: PLC0415
+    from contracts.governance import parameters  # noqa: PLC0415
+    from contracts.validators import calls as validators  # noqa: PLC0415
+    from contracts.validators import rotation_calls as rotation  # noqa: PLC0415
 
     return {
         ("governance", governance.SET_POLICY): governance.set_policy_codec,
+        ("governance", parameters.SET_PARAMETERS): parameters.set_parameters_codec,
+        ("validators", validators.CHANGE_SET): validators.change_set_codec,
+        ("validators", rotation.REMOVE_NOW): validators.change_set_codec,
+        ("validators", rotation.SET_SALT): rotation.set_salt_codec,
         ("admission", admission.SET_AUTHORITY): admission.set_authority_codec,
         ("admission", admission.DELEGATE): admission.delegation_codec,
         ("bridge", bridge.REGISTER_CLIENT): bridge.register_codec,

@@ -171,6 +171,16 @@ async def status(report: Report, target: Target) -> None:
     report.document(document)
 
 
+def _set(document: dict[str, Any]) -> str:
+    epoch, coming = document.get("epoch") or {}, document.get("coming")
+    text = str(len(document.get("validators") or []))
+    if epoch.get("number"):
+        text += f" since block {epoch['from_height']} (epoch {epoch['number']})"
+    if coming is not None:
+        text += f"; {len(coming['validators'])} from block {coming['epoch']['from_height']} on"
+    return text
+
+
 def _summary(document: dict[str, Any]) -> dict[str, object]:
     chain, mempool = document.get("chain") or {}, document.get("mempool") or {}
     height = chain.get("height", "?")
@@ -182,7 +192,7 @@ def _summary(document: dict[str, Any]) -> dict[str, object]:
         "peer id": document.get("peer_id"),
         "chain": f"{chain.get('name')} ({str(chain.get('chain_id'))[:16]})",
         "height": f"{height}{behind}",
-        "validators": len(document.get("validators") or []),
+        "validators": _set(document),
         "peers": len(document.get("peers") or []),
         "mempool": f"{mempool.get('transactions', 0)} transactions, {mempool.get('bytes', 0)} bytes",
         "services": ", ".join(document.get("services") or []) or "none",
