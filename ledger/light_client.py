@@ -6,8 +6,13 @@ A header above the latest trusted one counts by its commit certificate, of the s
 height after it; an older one only by its place in the history of a trusted one, so that a former set can forge nothing.
 Two certified headers of one height contradict each other, and nothing of that chain counts any more.
 
-What this cannot see: a set change between the latest header and the next one that is shown. Until somebody shows the
-header that changes the set, the set before it is believed; relays therefore never skip such a header.
+Sets change, and committees rotate: the header whose ``next_validators_hash`` is another set's hands over to that set,
+and from then on the one before can certify nothing above it. Headers of a set that was not handed over to are refused,
+so relays show every header that changes the set, in order, before anything that later sets decided.
+
+What this cannot see: that time has passed. As long as nobody shows the header that ends it, the last set that was shown
+is believed at any height, though its members may have left long ago. A quorum of them could forge for clients that
+nobody renews; relays renew them at half of ``max_staleness``, which takes the client past every change until then.
 """
 
 from __future__ import annotations

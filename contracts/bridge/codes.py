@@ -16,6 +16,7 @@ PACKET_INVALID: Final = "bridge_packet_invalid"
 EVIDENCE_TOO_LARGE: Final = "bridge_evidence_too_large"
 
 HEADER_WRONG: Final = "bridge_header_wrong"
+TOO_MANY_SEALS: Final = "bridge_too_many_seals"
 ANCHOR_UNKNOWN: Final = "bridge_anchor_unknown"
 RECEIPT_UNPROVED: Final = "bridge_receipt_unproved"
 ATTACHMENT_MISSING: Final = "bridge_attachment_missing"

@@ -16,6 +16,8 @@ from contracts.bridge.records import (
     ClientEvent,
     ConflictingHeaders,
     Delivered,
+    Followed,
+    Headers,
     RegisterClient,
     register_codec,
 )
@@ -50,8 +52,7 @@ class Bridge(BridgeViews):
     @method
     def deliver(self, context: CallContext, arguments: Delivery) -> Delivered:
         """Brings packets and answers of one block of another chain, with their proofs; fusion nodes only."""
-        if FUSION not in context.sender.roles:
-            raise Refusal(codes.NOT_FUSION, "only a key admitted with the role fusion may deliver")
+        _check_fusion(context)
         header = arguments.proof.header
         client = headers.client_of(context.state, header.chain_id)
         outcome = headers.trust(context, client, arguments.proof, self._verify)
@@ -59,6 +60,12 @@ class Bridge(BridgeViews):
             return Delivered(0, 0, 0, 0, 0, frozen=True)
         inbox = Inbox(context, client.role, client.state, Cargo(arguments, self._verify))
         return inbox.deliver(header, arguments.receipts, renewed=outcome == headers.NEWER)
+
+    @method
+    def follow(self, context: CallContext, arguments: Headers) -> Followed:
+        """Brings headers of another chain that change its validators, each with its certificate; fusion nodes only."""
+        _check_fusion(context)
+        return headers.follow(context, arguments.proofs, self._verify)
 
     @method
     def report_conflict(self, context: CallContext, arguments: ConflictingHeaders) -> None:
@@ -97,6 +104,11 @@ class Bridge(BridgeViews):
         if client is not None:
             sent = outgoing(context.state, BUSINESS).sent
             context.emit(LANE_EVENT, LaneHead(client.state.chain_id, sent))
+
+
+def _check_fusion(context: CallContext) -> None:
+    if FUSION not in context.sender.roles:
+        raise Refusal(codes.NOT_FUSION, "only a key admitted with the role fusion may deliver")
 
 
 def _check_new(context: CallContext, order: RegisterClient, chain_id: bytes) -> None:

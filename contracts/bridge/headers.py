@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from msgspec.structs import replace
 
-from contracts.bridge.codes import ANCHOR_UNKNOWN, FROZEN, HEADER_WRONG, NO_CLIENT
-from contracts.bridge.records import CLIENT_FROZEN, ClientEvent, ConflictingHeaders
+from contracts.bridge.codes import ANCHOR_UNKNOWN, FROZEN, HEADER_WRONG, NO_CLIENT, NOTHING_NEW, TOO_MANY_SEALS
+from contracts.bridge.records import CLIENT_FROZEN, MAX_FOLLOWED_SEALS, ClientEvent, ConflictingHeaders, Followed
 from contracts.bridge.state import Client, keep_header, kept_header, need_client, role_of, store_client
 from contracts.codes import Refusal
 from contracts.interface import CallContext, StateSpace
@@ -72,6 +73,34 @@ def trust(context: CallContext, client: Client, proof: HeaderProof, verify: Veri
     elif kept.block_id != block_id(header):
         raise Refusal(HEADER_WRONG, f"another block of height {header.height} is known, and this is not certified")
     return OLDER
+
+
+def follow(context: CallContext, proofs: Sequence[HeaderProof], verify: Verify) -> Followed:
+    """Comes to trust headers of one chain one after the other, so that the client knows the set after the last.
+
+    Args:
+        context: of the bridge.
+        proofs: by height; those that are not above the latest one are passed over.
+        verify: of one signature.
+
+    Refuses as ``trust``, with ``bridge_too_many_seals``, or with ``bridge_nothing_new``.
+    """
+    seals = sum(len(proof.certificate.seals) for proof in proofs if proof.certificate is not None)
+    if seals > MAX_FOLLOWED_SEALS:
+        raise Refusal(TOO_MANY_SEALS, f"{seals} signatures; one transaction checks at most {MAX_FOLLOWED_SEALS}")
+    chain_id, taken = proofs[0].header.chain_id, 0
+    client = client_of(context.state, chain_id)
+    for proof in proofs:
+        if proof.header.height <= client.state.latest.height:
+            continue
+        outcome = trust(context, client, proof, verify)
+        client = need_client(context.state, client.role)
+        if outcome == FROZE:
+            return Followed(taken, client.state.latest.height, frozen=True)
+        taken += 1
+    if not taken:
+        raise Refusal(NOTHING_NEW, "the client is past all of these headers already")
+    return Followed(taken, client.state.latest.height, frozen=False)
 
 
 def _check_older(state: StateSpace, client: Client, proof: HeaderProof) -> None:

@@ -26,6 +26,9 @@ REPLACE_CLIENT: Final = "replace_client"
 CLIENT_REGISTERED: Final = "client_registered"
 CLIENT_FROZEN: Final = "client_frozen"
 MAX_PAGE: Final = 200
+MAX_FOLLOWED_HEADERS: Final = 16
+MAX_FOLLOWED_SEALS: Final = 512
+"""Headers of one ``follow``, and the signatures that their certificates have together."""
 
 Hash = Annotated[bytes, Meta(min_length=32, max_length=32)]
 Role = Annotated[str, Meta(min_length=1, max_length=16)]
@@ -65,6 +68,30 @@ class ConflictingHeaders(Record, frozen=True):
 
     first: HeaderProof
     second: HeaderProof
+
+
+class Headers(Record, frozen=True):
+    """``follow``: headers of one chain by height, above all those that change its validator set.
+
+    Each is proved as the client stands after the one before it; those that are not above the client's latest one are
+    passed over, for another relay may have been faster.
+    """
+
+    proofs: Annotated[tuple[HeaderProof, ...], Meta(min_length=1, max_length=MAX_FOLLOWED_HEADERS)]
+
+
+class Followed(Record, frozen=True):
+    """What ``follow`` came to.
+
+    Attributes:
+        taken: headers that were new.
+        height: of the client's latest header now.
+        frozen: True when one of them contradicts a kept one: the client is frozen now.
+    """
+
+    taken: Count
+    height: HeightNumber
+    frozen: bool
 
 
 class Delivered(Record, frozen=True):

@@ -23,6 +23,7 @@ from ledger.delivery import Carried, build_deliveries, items_in, tells_lane
 from ledger.errors import NotFound
 from ledger.packet import AttachmentRef, Delivery, HeaderProof, Packet
 from node.relay.ends import BRIDGE, RelayEnd
+from node.relay.following import keys_of
 
 MAX_DELIVERY_BYTES: Final = 150 * 1024
 """Of one delivery, so that a block has room for others beside it."""
@@ -70,6 +71,9 @@ def unanswered_sequences(end: RelayEnd, role: str, sequences: Sequence[int]) -> 
 def prove_header(source: RelayEnd, destination: RelayEnd, height: int) -> HeaderProof:
     """A header of the source, provable to the destination's client as it stands now.
 
+    The client must have been shown every header between its latest one and this that changes the set
+    (``node.relay.following``).
+
     Raises:
         NotFound: the destination has no client of the source yet, or the block is not there.
     """
@@ -77,7 +81,8 @@ def prove_header(source: RelayEnd, destination: RelayEnd, height: int) -> Header
     store, latest = source.chain.store, client.state.latest.height
     header = store.header(height)
     if height > latest:
-        return HeaderProof(header, store.certificate(height), (), 0, None)
+        keys = keys_of(source.chain, height, client.state.validators)
+        return HeaderProof(header, store.certificate(height), keys, 0, None)
     if height == latest:
         return HeaderProof(header, None, (), 0, None)
     return HeaderProof(header, None, (), latest, store.history_inclusion(height, latest))

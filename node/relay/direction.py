@@ -7,37 +7,40 @@ forgotten), and at once when a block has something to carry.
 from __future__ import annotations
 
 import asyncio
-import secrets
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any, Final
 
 import structlog
 
+from contracts.admission import find_certificate
 from contracts.bridge.records import (
     SUPERVISION,
     ClientView,
     Delivered,
     DeliveredQuery,
     DeliveredView,
+    Followed,
     LaneView,
     OutboxItem,
     OutboxPage,
     OutboxQuery,
     RoleQuery,
 )
-from ledger.encoding import Codec, encode
+from ledger.encoding import Codec
 from ledger.errors import Fatal, InvalidInput, NotFound, TidegateError
+from ledger.light_client import ClientState
 from ledger.packet import Delivery
-from ledger.transaction import Body, Call, Transaction, build
+from ledger.transaction import Transaction
 from node.chain import Committed
 from node.clock import monotonic_ms, wall_ms
 from node.driver import is_ok
 from node.relay.assembly import cargo_of, deliveries_of, open_cargo, renewal_of
-from node.relay.ends import BRIDGE, DELIVER, RelayEnd, is_delivery
+from node.relay.ends import DELIVER, FOLLOW, RelayEnd, is_delivery
+from node.relay.following import batch_of, set_changes
 from node.relay.turns import STEP_MS, Turns
 
 log = structlog.get_logger(__name__)
@@ -53,15 +56,17 @@ OUTCOME_S: Final = 20.0
 """How long at a time the outcome of a delivery is waited for; there is no second one while it waits for a block."""
 MIN_RENEWAL_MS: Final = 1_000
 """Between the block of one renewal and that of the next."""
-EXPIRY_BLOCKS: Final = 64
 FINALITY_SAMPLES: Final = 1_024
 """Deliveries whose time from submission to commit the report's median is of."""
 MAX_PAGES: Final = 64
+MAX_BATCHES: Final = 64
+"""Batches of headers that change the set which are shown in a row; then the next rescan goes on."""
 REMEMBERED_BLOCKS: Final = 64
 """Blocks of the destination that a relay learns from, when it starts, which others there are."""
 NOTHING_NEW: Final = "bridge_nothing_new"
 OVERTAKEN: Final = ("bridge_client_", "bridge_anchor_unknown")
 """How refusals begin when a later block's header was first: the same cargo with a new proof will do."""
+_followed_codec = Codec(Followed, 1_024, "follow result")
 _delivered_codec = Codec(Delivered, 1_024, "delivery result")
 
 
@@ -95,9 +100,11 @@ class Direction:
         self._turns_due: dict[int, _Turn] = {}
         self._under_way: dict[int, asyncio.Task[None]] = {}
         self._wake = asyncio.Event()
+        self._following = asyncio.Lock()
         self.packets = 0
         self.answers = 0
         self.deliveries = 0
+        self.headers = 0
         self.failures = 0
         self.busy_ms = 0.0
         self._finality_ms: deque[float] = deque(maxlen=FINALITY_SAMPLES)
@@ -114,11 +121,21 @@ class Direction:
         self._note_relays(committed.candidate.transactions, committed.candidate.result.receipts)
 
     def _note_relays(self, transactions: Sequence[Transaction], receipts: Sequence[bytes]) -> None:
-        """Who brought something is a relay. What was refused proves nothing: anybody may send it."""
+        """Who brought something is a relay, and so is a fusion node that was too late with it.
+
+        What others were refused proves nothing: anybody may send it.
+        """
         for transaction, receipt in zip(transactions, receipts, strict=False):
             sender = transaction.body.sender
-            if sender != self.destination.key.public and is_delivery(transaction) and is_ok(receipt):
+            if sender == self.destination.key.public or not is_delivery(transaction):
+                continue
+            if is_ok(receipt) or self._is_fusion_node(sender):
                 self.turns.seen(sender, monotonic_ms())
+
+    def _is_fusion_node(self, key: bytes) -> bool:
+        chain = self.destination.chain
+        certificate = find_certificate(chain.state, chain.rules.address_of("admission"), key)
+        return certificate is not None and "fusion" in certificate.roles
 
     def _look_back(self) -> None:
         """A relay that starts waits its turn from the first block on: others are seen in the last blocks."""
@@ -204,6 +221,10 @@ class Direction:
                 return brought
             receipts = self.source.chain.store.receipts(height)
             items = open_cargo(cargo_of(receipts, self.source, self.destination), self.source, self.destination)
+            if items:
+                waiting = time.perf_counter()
+                await self._follow(height)
+                begun += time.perf_counter() - waiting
             deliveries = deliveries_of(self.source, self.destination, height, receipts, items) if items else []
             transactions = [self._transaction(delivery) for delivery in deliveries]
             self.busy_ms += (time.perf_counter() - begun) * 1000
@@ -215,12 +236,31 @@ class Direction:
             brought = brought or "brought" in outcomes
         return brought
 
+    async def _follow(self, height: int) -> None:
+        """Shows the destination every header below ``height`` that changes the source's validators."""
+        if not set_changes(self.source.chain, self._client().latest.height, height):
+            return
+        async with self._following:
+            for _ in range(MAX_BATCHES):
+                known = self._client()
+                changes = set_changes(self.source.chain, known.latest.height, height)
+                if not changes or known.frozen or self._idle:
+                    return
+                batch = batch_of(self.source.chain, changes, known.validators)
+                if await self._send(self.destination.transaction(FOLLOW, batch), self._followed) == "brought":
+                    self.headers += len(batch.proofs)
+                if self._client().latest.height == known.latest.height:
+                    return  # what keeps it from coming in keeps the delivery too; the rescan comes back to both
+
+    def _client(self) -> ClientState:
+        return self.destination.view("client", RoleQuery(self.source.role), ClientView).state
+
     def _frozen(self) -> bool:
         """True when the destination believes nothing of the source any more, until its governors say otherwise."""
-        return self.destination.view("client", RoleQuery(self.source.role), ClientView).state.frozen
+        return self._client().frozen
 
-    async def _send(self, transaction: Transaction) -> str:
-        """Submits one delivery until its fate is certain: ``brought``, ``again`` (with a new proof), or nothing."""
+    async def _send(self, transaction: Transaction, done: Callable[[bytes], str] | None = None) -> str:
+        """Submits one delivery until its fate is certain: ``again`` (with a new proof), or what ``done`` says."""
         begun = time.perf_counter()
         gateway = self.destination.core.gateway
         try:
@@ -232,7 +272,13 @@ class Direction:
         if outcome.status != "committed":
             return self._refused(outcome.code or outcome.status)
         self._finality_ms.append((time.perf_counter() - begun) * 1000)
-        done = _delivered_codec.decode(outcome.results[0])
+        return (done or self._delivered)(outcome.results[0])
+
+    def _followed(self, result: bytes) -> str:
+        return "brought" if _followed_codec.decode(result).taken else ""
+
+    def _delivered(self, result: bytes) -> str:
+        done = _delivered_codec.decode(result)
         self.deliveries += 1
         self.packets += done.taken + done.refused
         self.answers += done.answered
@@ -245,20 +291,7 @@ class Direction:
         return "again" if code.startswith(OVERTAKEN) else ""
 
     def _transaction(self, delivery: Delivery) -> Transaction:
-        end = self.destination
-        body = Body(
-            1,
-            end.chain.chain_id,
-            end.key.public,
-            end.chain.tip.height + EXPIRY_BLOCKS,
-            secrets.token_bytes(16),
-            (),
-            (),
-            (Call(BRIDGE, DELIVER, encode(delivery)),),
-            (),
-            b"",
-        )
-        return build(body, [end.key])
+        return self.destination.transaction(DELIVER, delivery)
 
     # --- what must not be forgotten ---------------------------------------------------------------------------------
 
@@ -304,7 +337,9 @@ class Direction:
                 if age_ms < wait_ms or tip.header.time_ms < newest_ms + min(MIN_RENEWAL_MS, wait_ms):
                     pause_s = min(1.0, max(50, wait_ms - age_ms) / 1000)
                     continue
-                await self._send(self._transaction(renewal_of(self.source, self.destination, tip.height)))
+                await self._follow(tip.height)
+                renewal = renewal_of(self.source, self.destination, tip.height)
+                await self._send(self._transaction(renewal))
             except NotFound:
                 continue
             except TidegateError as error:
@@ -330,6 +365,7 @@ class Direction:
             "delivered_packets": self.packets,
             "delivered_answers": self.answers,
             "deliveries": self.deliveries,
+            "followed_headers": self.headers,
             "taken_over": self.turns.taken_over,
             "failures": self.failures,
             "busy_ms": round(self.busy_ms, 1),

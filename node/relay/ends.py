@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from ledger.encoding import Record, encode
 from ledger.keys import SigningKey
-from ledger.transaction import Transaction
+from ledger.transaction import Body, Call, Transaction, build
 from node.chain import Chain
 from node.core import NodeCore
 
 R = TypeVar("R", bound=Record)
 BRIDGE: Final = "bridge"
 DELIVER: Final = "deliver"
+FOLLOW: Final = "follow"
+EXPIRY_BLOCKS: Final = 64
 FAR_BLOCKS: Final = 16
 """A node further behind than this has nothing to say about what the other chain lacks."""
 
@@ -55,6 +58,22 @@ class RelayEnd:
         assert isinstance(answer, kind)
         return answer
 
+    def transaction(self, method: str, arguments: Record) -> Transaction:
+        """A transaction of the relay's that calls a method of this chain's bridge."""
+        body = Body(
+            1,
+            self.chain.chain_id,
+            self.key.public,
+            self.chain.tip.height + EXPIRY_BLOCKS,
+            secrets.token_bytes(16),
+            (),
+            (),
+            (Call(BRIDGE, method, encode(arguments)),),
+            (),
+            b"",
+        )
+        return build(body, [self.key])
+
     def waiting_deliveries(self) -> Iterator[Transaction]:
         """Deliveries of whomever that wait for a block here."""
         return (transaction for transaction in self.core.mempool.candidates() if is_delivery(transaction))
@@ -63,4 +82,4 @@ class RelayEnd:
 def is_delivery(transaction: Transaction) -> bool:
     """True for what a relay sends."""
     calls = transaction.body.calls
-    return bool(calls) and calls[0].contract == BRIDGE and calls[0].method == DELIVER
+    return bool(calls) and calls[0].contract == BRIDGE and calls[0].method in (DELIVER, FOLLOW)
