@@ -65,7 +65,7 @@ class State:
     """Whether blocks executed well here."""
     decided: Decide | None = None
     done: bool = False
-    """The decided block is here and executed well: it is committed, nothing is left to be done at this height."""
+    """Nothing is left to be done at this height: the decided block is here and executed well, or we have stopped."""
     signed: frozenset[Message] = frozenset()
     """All that we ever signed: Tidegate's double-sign guard, durable before anything leaves."""
     resumed: bool = False
@@ -421,12 +421,11 @@ def upon_quorum_of_commits(s: State) -> tuple[State, Sent] | None:
 
 def upon_decided_block_executed(s: State) -> tuple[State, Sent] | None:
     """Tidegate: decided is one thing, committed another. A decided block that does not execute well stops the node."""
-    if s.decided is None or s.done:
+    if s.decided is None or s.done or not any(block.name == s.decided.value for block in s.bodies):
         return None
-    is_here = any(block.name == s.decided.value for block in s.bodies)
-    if not is_here or (s.decided.value, True) not in s.verdicts:
-        return None
-    return replace(s, done=True), (s.decided,)
+    if (s.decided.value, False) in s.verdicts:
+        return replace(s, done=True), ()
+    return (replace(s, done=True), (s.decided,)) if (s.decided.value, True) in s.verdicts else None
 
 
 RULES: tuple[Rule, ...] = (

@@ -42,6 +42,7 @@ from tests.spec.qbft import (
     jump_target,
     said_again,
     settle,
+    signers_of,
     step,
     timer_runs,
     wants,
@@ -49,7 +50,7 @@ from tests.spec.qbft import (
 
 LAST_ROUND = 3
 """Journeys end above it: the core remembers a bounded number of rounds, which is not the specification's matter."""
-KINDS = ("a", "a", "a", "a", "b", "b", "late", "odd", "bad")
+KINDS = (*"aaaaaaaaabbb", "late", "odd", "bad")
 Claim = tuple[int, str]
 
 
@@ -220,7 +221,7 @@ def journey(seed: int) -> Journey:
     stops = [_stop(None, s, sent)]
     open_ = dict.fromkeys(wants(s))
     heard: list[Message] = []
-    for _ in range(random.randint(12, 36)):
+    for _ in range(random.randint(14, 36)):
         event = _event(random, mood, s, list(open_), heard)
         match event:
             case Heard(message):
@@ -249,8 +250,8 @@ def _event(random: Random, mood: str, s: State, open_: list[tuple[str, str]], he
     chance = random.random()
     if open_ and chance < 0.45:
         return _answer(s, random.choice(open_))
-    if chance < 0.5 and not s.done:
-        return TimerExpired() if random.random() < 0.8 else Restarted()
+    if chance < (0.46 if mood == "calm" else 0.5):
+        return TimerExpired() if random.random() < 0.7 else Restarted()
     if mood == "hasty" and chance < 0.6:
         return TimerExpired()
     if heard and chance > 0.95:
@@ -259,7 +260,7 @@ def _event(random: Random, mood: str, s: State, open_: list[tuple[str, str]], he
         return TimerExpired()
     others = [signer for signer in range(s.n) if signer != s.me]
     message = _useful(random, mood, s, random.choice(others))
-    if random.random() < (0.4 if mood == "hostile" else 0.12):
+    if random.random() < {"calm": 0.04, "hasty": 0.1, "hostile": 0.4}[mood]:
         message = _twisted(random, s, message)
     return Heard(message)
 
@@ -273,7 +274,7 @@ def _answer(s: State, want: tuple[str, str]) -> Event:
 
 def _useful(random: Random, mood: str, s: State, signer: int) -> Message:
     """Something that an honest validator might say now."""
-    away = random.random() < {"calm": 0.05, "hasty": 0.3, "hostile": 0.2}[mood]
+    away = random.random() < {"calm": 0.02, "hasty": 0.25, "hostile": 0.15}[mood]
     round_ = min(s.round + (random.choice((1, 1, 2)) if away else 0), LAST_ROUND)
     if away or (s.round > 0 and s.proposal is None and (is_leader(s) or random.random() < 0.4)):
         return _round_change(random, s, signer, round_) if round_ > 0 else Prepare(s.height, 0, f"a{signer}", signer)
@@ -282,8 +283,13 @@ def _useful(random: Random, mood: str, s: State, signer: int) -> Message:
             known = [m for m in s.received if isinstance(m, RoundChange) and m.round == round_]
             chosen = sorted(known, key=lambda m: m.signer) if random.random() < 0.5 else []
             return justified(random, s.n, s.height, round_, tuple(chosen))
-        return _round_change(random, s, signer, max(1, round_))
+        return _round_change(random, s, signer, round_) if round_ > 0 else Prepare(s.height, 0, f"a{s.me}", signer)
     value = s.proposal.block.name
+    kind = Commit if s.prepared is not None and s.prepared.pr == s.round else Prepare
+    if random.random() < 0.7:
+        voted = signers_of(s, kind, s.round, value) | {s.me}
+        signer = random.choice([other for other in range(s.n) if other not in voted] or [signer])
+        return kind(s.height, s.round, value, signer)
     if random.random() < 0.3 + 0.4 * (s.prepared is not None and s.prepared.pr == s.round):
         return Commit(s.height, s.round, value, signer)
     return Prepare(s.height, s.round, value, signer)
