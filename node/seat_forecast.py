@@ -18,8 +18,9 @@ from ledger.validators import ValidatorSet
 
 PEER_SILENT_MS: Final = 10_000
 """A peer says its height every second; one that has not for so long is not there, whatever its connection says."""
-VOTES_SILENT_MS: Final = 30_000
-"""A validator that is no peer is heard when it votes, which an idle chain has it do every ``empty_block_ms``."""
+VOTES_SILENT_MS: Final = 10_000
+"""A validator that is no peer is heard when it votes, which an idle chain has it do every ``empty_block_ms``: three
+times that is patience enough, and this at least."""
 BLOCKS_BEHIND: Final = 10
 """A node so many blocks below the one that is asked still has to catch up."""
 
@@ -192,9 +193,12 @@ def condition_of(status: Mapping[str, Any], key: bytes) -> tuple[Condition, str]
         return (Condition.BEHIND, f"{behind} blocks behind") if behind > BLOCKS_BEHIND else (Condition.LIVE, "")
     voter = next((voter for voter in status.get("validators") or () if voter.get("key") == text), None)
     heard = None if voter is None else voter.get("heard_ms_ago")
+    lost = None if voter is None else voter.get("lost_ms_ago")
     patience_ms = max(VOTES_SILENT_MS, 3 * (status.get("parameters") or {}).get("empty_block_ms", 0))
-    if peer is None and heard is not None and heard <= patience_ms:
-        return Condition.LIVE, ""
     if peer is not None:
         return Condition.OFFLINE, "connected, but silent"
-    return Condition.OFFLINE, "not connected" if heard is None else f"last heard {heard // 1000} s ago"
+    if heard is None:
+        return Condition.OFFLINE, "not connected"
+    if heard <= patience_ms and (lost is None or heard < lost):
+        return Condition.LIVE, ""
+    return Condition.OFFLINE, f"last heard {heard // 1000} s ago"

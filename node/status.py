@@ -88,15 +88,18 @@ class StatusReport:
         return document
 
     def _validators(self) -> list[dict[str, Any]]:
-        now = monotonic_ms()
+        now, membership = monotonic_ms(), self.core.membership
         found = []
         for key in self.core.chain.validators.keys:
             heard = now if key == self.core.key.public else self.core.driver.votes.heard_ms.get(key)
+            peer = membership.peer_of(key)
+            lost = None if peer is None else self.core.synchroniser.lost_ms(peer)
             found.append(
                 {
                     "key": key_text(key),
-                    "organisation": self.core.membership.organisation_of(key),
+                    "organisation": membership.organisation_of(key),
                     "heard_ms_ago": None if heard is None else now - heard,
+                    "lost_ms_ago": None if lost is None else now - lost,
                 }
             )
         return found

@@ -42,6 +42,8 @@ FIRST_DISTRUST_S: Final = 1.0
 """For so long the claim of a peer does not count that did not show what it claims to have; doubles each time."""
 MAX_DISTRUST_S: Final = 60.0
 MAX_DISTRUSTED: Final = 1_024
+MAX_LOST: Final = 256
+"""Peers of whom it is remembered when they were lost."""
 """Peers whose unkept claims are remembered; the oldest are forgotten first. Only admitted peers get in at all."""
 
 
@@ -70,6 +72,7 @@ class Synchroniser:
         self._peers: RequestSender | None = None
         self._claims: dict[PeerId, int] = {}
         self._heard_ms: dict[PeerId, int] = {}
+        self._lost_ms: dict[PeerId, int] = {}
         self._pushed: asyncio.Queue[tuple[PeerId, DecidedBlock | Announcement]] = asyncio.Queue(MAX_PENDING)
         self._distrusted: dict[PeerId, tuple[int, float]] = {}
         self._claimed = asyncio.Event()
@@ -109,6 +112,14 @@ class Synchroniser:
         """A peer is gone, and its claim with it."""
         self._claims.pop(peer, None)
         self._heard_ms.pop(peer, None)
+        self._lost_ms.pop(peer, None)
+        self._lost_ms[peer] = monotonic_ms()
+        if len(self._lost_ms) > MAX_LOST:
+            del self._lost_ms[next(iter(self._lost_ms))]
+
+    def lost_ms(self, peer: PeerId) -> int | None:
+        """When the connection to ``peer`` was last lost (monotonic ms), as far as that is remembered."""
+        return self._lost_ms.get(peer)
 
     def last_status(self, peer: PeerId) -> tuple[int, int] | None:
         """The height that a connected peer claimed last, and when (monotonic ms); None where it said nothing yet."""
