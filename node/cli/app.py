@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "fusion": "The nodes that join the two chains.",
     "validators": "Who decides, and how they are.",
     "governance": "Proposals that a chain's governors approve.",
+    "evidence": "Proofs against validators: list, export, verify offline.",
     "admission": "Who is admitted to a chain.",
     "flow": "Supervised flows: file, review, order, pay, deliver, import.",
 }

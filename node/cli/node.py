@@ -195,6 +195,18 @@ def _summary(document: dict[str, Any]) -> dict[str, object]:
         "validators": _set(document),
         "peers": len(document.get("peers") or []),
         "mempool": f"{mempool.get('transactions', 0)} transactions, {mempool.get('bytes', 0)} bytes",
+        "evidence": _evidence(document.get("misbehaviour") or {}),
         "services": ", ".join(document.get("services") or []) or "none",
         "uptime": f"{document.get('uptime_s', 0):.0f} s",
     }
+
+
+def _evidence(misbehaviour: dict[str, Any]) -> str:
+    latest = misbehaviour.get("latest") or []
+    if not latest:
+        return "none against any validator"
+    named = dict.fromkeys(
+        f"{item.get('organisation') or str(item.get('validator'))[:24]} ({str(item.get('fault')).replace('_', ' ')})"
+        for item in latest
+    )
+    return f"{misbehaviour.get('recorded')} recorded, {misbehaviour.get('waiting')} waiting: {', '.join(named)}"
