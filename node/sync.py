@@ -42,9 +42,9 @@ FIRST_DISTRUST_S: Final = 1.0
 """For so long the claim of a peer does not count that did not show what it claims to have; doubles each time."""
 MAX_DISTRUST_S: Final = 60.0
 MAX_DISTRUSTED: Final = 1_024
+"""Peers whose unkept claims are remembered; the oldest are forgotten first. Only admitted peers get in at all."""
 MAX_LOST: Final = 256
 """Peers of whom it is remembered when they were lost."""
-"""Peers whose unkept claims are remembered; the oldest are forgotten first. Only admitted peers get in at all."""
 
 
 class Importer(Protocol):
