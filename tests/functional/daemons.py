@@ -38,11 +38,11 @@ def log_lines(node: NetworkNode) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
 
 
-async def wait_logged(node: NetworkNode, event: str, peer_id: str) -> dict[str, Any]:
-    """The node's log line of that event about that peer."""
+async def wait_logged(node: NetworkNode, event: str, peer_id: str | None = None) -> dict[str, Any]:
+    """The node's first log line of that event, about that peer if one is named."""
 
     async def found() -> dict[str, Any] | None:
         return next((line for line in log_lines(node) if (line["event"], line.get("peer")) == (event, peer_id)), None)
 
-    line: dict[str, Any] = await until(found, f"{event} in the log of {node.name}")
+    line: dict[str, Any] = await until(found, f"{event} in the log of {node.name}", 60)
     return line

@@ -13,8 +13,8 @@ from node.client import Client
 from node.devnet import Devnet, NodeFailed
 from node.network_file import NetworkNode
 from tests.functional.conftest import Start
-from tests.functional.daemons import run_node
-from tests.functional.load import Load, assert_agreement, chain_goes_on
+from tests.functional.daemons import log_lines, run_node, wait_logged
+from tests.functional.load import Load, ask, assert_agreement, chain_goes_on, height_of
 
 pytestmark = pytest.mark.functional
 
@@ -122,7 +122,9 @@ async def test_a_validator_contradicts_nothing_when_its_signer_log_is_truncated(
 
 
 @pytest.mark.parametrize("part", ["middle", "header"])
-async def test_a_validator_only_observes_when_its_signer_log_is_damaged(start: Start, seed: int, part: str) -> None:
+async def test_a_validator_observes_until_it_is_safe_when_its_signer_log_is_damaged(
+    start: Start, seed: int, part: str
+) -> None:
     async with start() as devnet:
         load = Load(devnet.network, seed)
         victim = await fill(devnet, load)
@@ -130,10 +132,35 @@ async def test_a_validator_only_observes_when_its_signer_log_is_damaged(start: S
         data = bytearray(log.read_bytes())
         data[len(data) // 2 if part == "middle" else 10] ^= 0x55
         log.write_bytes(data)
+        before = await height_of(devnet.network.nodes[0])
         await devnet.start_one(victim.name)
-        assert await observes(victim)
         async with load.running():
+            through = (await wait_logged(victim, "signing_again"))["height"] - 1
             await load.wait_more(20)
         await assert_agreement(load)
-        assert await observes(victim)
-        assert "signer_log_damaged" in (victim.home / "log" / "node.log").read_text(encoding="utf-8")
+        assert through > before
+        # It may have signed the block that was being decided while it stopped.
+        assert not await signed_between(victim, before + 2, through)
+        # Nothing of it is lost for whoever wants to know what happened to the disk.
+        (kept,) = (victim.home / "wal").glob("signer.log.damaged-*")
+        assert kept.read_bytes() == data
+        assert [line["kept"] for line in log_lines(victim) if line["event"] == "signer_log_damaged"] == [str(kept)]
+        async with Client(victim.socket) as client:
+            assert (await client.status())["signer"] == {
+                "observing": None,
+                "through_height": None,
+                "damaged_logs": [kept.name],
+            }
+        # Without one of the others its signature is needed.
+        await devnet.stop(["node0"])
+        await chain_goes_on(devnet.network.nodes[1:], 2)
+        for node in devnet.network.nodes[1:]:
+            async with Client(node.socket) as client:
+                assert (await client.status())["evidence"] == 0
+
+
+async def signed_between(node: NetworkNode, first: int, last: int) -> bool:
+    """Whether any block there carries the node's signature."""
+    key = node.keys().validator.public.hex()
+    blocks = await ask(node, "block.get", ({"height": height} for height in range(first, last + 1)))
+    return any(key in (seal[0] for seal in block["certificate"]["seals"]) for block in blocks)
