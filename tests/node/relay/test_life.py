@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from time import perf_counter
 
 import msgspec
@@ -11,14 +12,15 @@ import pytest
 from contracts.bridge.records import SUPERVISION, DeliveredQuery, DeliveredView, RegisterClient, RoleQuery
 from contracts.keyring import Nothing, Sent
 from contracts.messages import NEED_DECISION
+from ledger.block import Receipt
 from ledger.encoding import encode
 from ledger.transaction import Transaction, build
 from node.calling import result_of
 from node.clock import monotonic_ms
 from node.relay import turns
-from node.relay.assembly import cargo_of
-from node.relay.direction import Direction
-from node.relay.ends import RelayEnd, is_delivery
+from node.relay.assembly import cargo_of, renewal_of
+from node.relay.direction import NOTHING_NEW, Direction
+from node.relay.ends import DELIVER, RelayEnd, is_delivery
 from node.relay.turns import STEP_MS
 from tests.node import traffic
 from tests.node.two_chains import World, blocks_of, two_chains
@@ -195,6 +197,21 @@ async def test_delivery_is_made_anew_at_once_when_a_later_header_was_first(monke
 # --- two relays -------------------------------------------------------------------------------------------------------
 
 
+async def test_fusion_node_that_was_too_late_is_a_relay_and_a_stranger_is_not():
+    """Else the faster one of two would never learn of the other, and both would send everything."""
+    async with two_chains(fusion=2) as world:
+        business, supervision = world.ends(0)
+        stranger = replace(supervision, key=world.supervision.members[0].member)
+        other = world.ends(1)[1]
+        nothing = renewal_of(business, supervision, business.chain.tip.height)
+        direction = Direction(business, supervision)
+        for sender in (stranger, other):
+            assert not direction.turns._seen_ms
+            transaction = sender.transaction(DELIVER, nothing)
+            direction._note_relays([transaction], [encode(Receipt(transaction.tx_id, NOTHING_NEW, (), ()))])
+        assert list(direction.turns._seen_ms) == [other.key.public]
+
+
 async def test_one_relay_sends_and_the_other_rests_when_two_run(monkeypatch: pytest.MonkeyPatch):
     # A machine so busy that a block takes longer than a step would rightly make the other one take over.
     monkeypatch.setattr(turns, "STEP_MS", 60_000)
@@ -215,17 +232,20 @@ async def test_one_relay_sends_and_the_other_rests_when_two_run(monkeypatch: pyt
 async def test_other_relay_takes_over_in_about_a_second_when_one_is_killed():
     async with two_chains(fusion=2) as world:
         await traffic.define(world)
-        for _ in range(3):
+        working = other = None
+        while (
+            other is None or not other.directions[0].turns._seen_ms
+        ):  # until the two have met; the test's timeout ends it
             await file_many(world, 2)
             await world.calm()
-        working = next(
-            index
-            for index, relay in world.relays.items()
-            if not relay.directions[0].turns.delay_ms(world.business.core(0).chain.tip.height + 1, monotonic_ms())
-        )
-        other = world.relays[1 - working]
-        if not other.directions[0].turns._seen_ms:
-            pytest.skip("the two have not met: then nobody is waited for")
+            height = world.business.core(0).chain.tip.height + 1
+            working = next(
+                index
+                for index, relay in world.relays.items()
+                if not relay.directions[0].turns.delay_ms(height, monotonic_ms())
+            )
+            other = world.relays[1 - working]
+        assert working is not None
         before = sum(direction.turns.taken_over for direction in other.directions)
         await world.kill_relay(working)
         begun = perf_counter()
