@@ -10,6 +10,7 @@ from consensus.inputs import TimerKind
 from consensus.verify import authenticate, verify_block
 from ledger.certificate import VoteKind
 from ledger.keys import verify
+from ledger.types import Height
 from tests.scenarios.language import KINDS, MessageName, ScenarioError, phrase
 from tests.scenarios.player import WALL, Player
 from tests.scenarios.stage import Stage
@@ -196,6 +197,12 @@ def crash_before_storing(stage: Stage, one: str, message: MessageName) -> None:
     stage.player(one).crash_when = lambda effect: (
         isinstance(effect, do.Persist) and getattr(effect.record, "kind", None) == kind
     )
+
+
+@phrase("{one} may have signed through height {n}")
+def may_have_signed(stage: Stage, one: str, n: int) -> None:
+    """What ``node.votes`` concludes from its chain and the claims of others, for a validator whose log was lost."""
+    stage.player(one).give(event.ObserveThrough(Height(n)))
 
 
 @phrase("tear the log of {one} by {n} bytes")

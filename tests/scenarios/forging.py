@@ -12,6 +12,7 @@ from consensus.messages import (
     PreparedCertificate,
     Proposal,
     RoundChange,
+    RoundChangeVote,
 )
 from consensus.verify import signed_bytes
 from ledger.certificate import MAX_ROUND
@@ -61,6 +62,29 @@ def sends_justified(
     assert message.block is not None
     prepares = () if n is None else stage.seals(who or [], n, message.block)
     _send(stage, one, _unsigned(stage, one, message, None, Justification(justification.round_changes, prepares)), to)
+
+
+@phrase("{one} sends {message} with forged prepares of {by} to {to}")
+def sends_forged(stage: Stage, one: str, message: MessageName, by: list[str], to: list[str] | str) -> None:
+    """A ROUND-CHANGE whose certificate holds signatures of the sender under other names."""
+    assert message.prepared
+    round_, block = message.prepared
+    held = PreparedCertificate(round_, stage.id_of(block), stage.seals(by, round_, block, one))
+    _send(stage, one, _unsigned(stage, one, message, held), to)
+
+
+@phrase("{one} sends {message} because of forged ROUND-CHANGE of {by} to {to}")
+def sends_forged_changes(stage: Stage, one: str, message: MessageName, by: list[str], to: list[str] | str) -> None:
+    """A PROPOSAL justified by ROUND-CHANGEs that its sender signed under other names."""
+    assert message.round is not None
+    epoch = stage.seats_at(stage.height).epoch.number
+    votes = []
+    for name in by:
+        key = stage.key_of(name).public
+        change = RoundChange(stage.height, message.round, epoch, key, NO_SIGNATURE, None)
+        signature = stage.key_of(one).sign(signed_bytes(change, stage.chain_id))
+        votes.append(RoundChangeVote(key, signature, None, None))
+    _send(stage, one, _unsigned(stage, one, message, None, Justification(tuple(votes), ())), to)
 
 
 @phrase("{one} sends ROUND-CHANGE of a huge round to {to}")

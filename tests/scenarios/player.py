@@ -4,29 +4,52 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 from consensus import effects as do
 from consensus import inputs as event
-from consensus.effects import Effect, ObserveReason
+from consensus.effects import Effect
 from consensus.machine import step
 from consensus.messages import Commit, Message, decode_message, encode_message
 from consensus.records import PreparedBlock, record_codec
-from consensus.state import Observing, State, restore
+from consensus.state import State, restore
 from consensus.verify import authenticate, verify_block, verify_message
-from ledger.block import Block, block_id
+from ledger.block import Block, Header, block_id
 from ledger.certificate import CommitCertificate, verify_certificate
-from ledger.errors import InvalidInput, StorageFault
+from ledger.errors import InvalidInput
 from ledger.keys import verify
 from ledger.types import Height
 from node.signer_log import FILE_NAME, SignerLog
+from node.signer_state import open_signer_log, recover
 from tests.scenarios.language import ScenarioError
 
 if TYPE_CHECKING:
+    from node.chain import Chain
     from tests.scenarios.stage import Stage
 
 WALL = 1_700_000_000_000
 """Unix time at the start of every scenario."""
+
+
+class StoredChain:
+    """What ``node.signer_state`` asks of a chain: how far it is, and who sealed it."""
+
+    def __init__(self, player: Player) -> None:
+        self.blocks = player.chain
+        self.seats_at = player.stage.seats_at
+        self.tip = SimpleNamespace(height=len(self.blocks))
+        self.validators = self.seats_at(len(self.blocks) + 1).validators
+        self.store = self
+
+    def was_validator(self, key: bytes) -> bool:
+        return any(key in self.seats_at(height).validators for height in range(1, len(self.blocks) + 1))
+
+    def certificate(self, height: int) -> CommitCertificate:
+        return self.blocks[height - 1][1]
+
+    def header(self, height: int) -> Header:
+        return self.blocks[height - 1][0].header
 
 
 class Player:
@@ -62,17 +85,10 @@ class Player:
     def start(self, hears: list[Player] | None = None) -> None:
         """As ``node.core``: the log decides whether we sign; peers return our latest message before any height."""
         assert not self.alive, f"{self.name} runs already"
-        lost, data = True, []
-        try:
-            self.log = SignerLog(self.home)
-            data = self.log.take_records()
-            lost = self.log.created and bool(self.chain)
-        except StorageFault:
-            self.log = None
-        observing = Observing(ObserveReason.SIGNER_STATE_LOST) if lost else None
-        records = [record_codec.decode(one) for one in data]
+        self.log, data = open_signer_log(self.home)
+        records = recover(cast("Chain", StoredChain(self)), self.key, self.log, data)
         sign = self.stage.key_of(self.name).sign
-        self.state = restore(records, self.stage.chain_id, self.key, sign, self.stage.parameters, observing=observing)
+        self.state = restore(records, self.stage.chain_id, self.key, sign, self.stage.parameters)
         self.alive = True
         self.crash_when = lambda _effect: False
         for peer in hears or []:

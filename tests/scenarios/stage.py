@@ -8,12 +8,14 @@ from typing import NamedTuple
 
 from consensus import effects as do
 from consensus.epoch import Epoch
+from consensus.evidence import misbehaviour_of
 from consensus.messages import Message, Prepare, Proposal, RoundChange
 from consensus.timing import Parameters
 from consensus.verify import kind_of, signed_bytes
 from ledger.block import Block, Header, block_id, transactions_root
 from ledger.certificate import CommitCertificate
 from ledger.keys import SigningKey
+from ledger.misbehaviour import check
 from ledger.types import ZERO_HASH, Hash32
 from ledger.validators import ValidatorSet
 from tests.scenarios.language import KINDS, NAMES, MessageName, ScenarioError
@@ -155,19 +157,27 @@ class Stage:
     def sent(self, player: Player, wanted: MessageName) -> list[Message]:
         return [message for sender, message in self.post if sender is player and self.matches(message, wanted)]
 
-    def seals(self, names: Iterable[str], round_: int, block: str) -> tuple[tuple[bytes, bytes], ...]:
-        """PREPARE signatures that exist: those of the honest were sent, the Byzantine sign whatever they like."""
-        found: dict[bytes, bytes] = {}
+    def seals(
+        self, names: Iterable[str], round_: int, block: str, forger: str | None = None
+    ) -> tuple[tuple[bytes, bytes], ...]:
+        """PREPARE signatures that exist: those of the honest were sent, the Byzantine sign whatever they like.
+
+        With a ``forger``: signatures of its key under these names, which do not verify.
+        """
+        found: list[tuple[bytes, bytes]] = []
         seats = self.seats_at(self.height)
         for name in names:
             key = self.key_of(name)
             wanted = Prepare(self.height, round_, seats.epoch.number, key.public, bytes(65), self.id_of(block))
             signed = signed_bytes(wanted, CHAIN)
             known = self.signed.get((name[0], *_place(wanted)))
+            if forger is not None:
+                found.append((key.public, self.key_of(forger).sign(signed)))
+                continue
             if name[0] not in self.byzantine and known != signed:
                 raise ScenarioError(f"{name} never signed PREPARE {round_} {block}: nobody can forge it")
-            found[key.public] = key.sign(signed)
-        return tuple(sorted(found.items()))
+            found.append((key.public, key.sign(signed)))
+        return tuple(sorted(found))
 
     def check_no_equivocation(self, message: Message) -> None:
         signed = signed_bytes(message, CHAIN)
@@ -184,6 +194,8 @@ class Stage:
         name = self.letter_of(effect.signer)
         if name not in self.byzantine:
             raise ScenarioError(f"evidence names {name}, which is honest: {effect.kind}")
+        seats = self.seats_at(effect.first.height)
+        check(misbehaviour_of(effect, CHAIN), CHAIN, seats.epoch.number, seats.validators)
 
 
 def _place(message: Message) -> tuple[int, int, int]:
