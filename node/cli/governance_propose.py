@@ -142,6 +142,7 @@ def _read(file: Path) -> Any:
 @click.option("--role", type=click.Choice(ROLES), required=True, help="What the other chain is to this one.")
 @click.option("--other", type=click.Path(path_type=Path), required=True, help="Home or RPC socket of a node of the other chain.")  # fmt: skip  # noqa: E501
 @click.option("--replace", is_flag=True, help="In place of a client that is frozen.")
+@click.option("--height", type=click.IntRange(0), help="Block to begin with; else the newest one.")
 @click.option("--max-staleness-ms", type=click.IntRange(1_000), default=governing.MAX_STALENESS_MS, show_default=True, help="Relays renew it at half of this.")  # fmt: skip  # noqa: E501
 @target_options
 @keys_option
@@ -155,12 +156,13 @@ async def propose_client_command(
     role: str,
     other: Path,
     replace: bool,
+    height: int | None,
     max_staleness_ms: int,
     description: str,
 ) -> None:
-    """Propose that this chain believes the other one's headers, from its block 0 on, as a node of one's own says it."""
+    """Propose that this chain believes the other one's headers, from a block on that a node of one's own shows."""
     async with Client(_socket(other)) as client:
-        order = await governing.client_order(client, role, max_staleness_ms=max_staleness_ms)
+        order = await governing.client_order(client, role, max_staleness_ms=max_staleness_ms, height=height)
     action = governing.client_action(replace=replace)
     await _propose(report, target, keys, "bridge", action, order, description or f"light client of {order.name}")
 

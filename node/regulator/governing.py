@@ -16,9 +16,13 @@ from contracts.governance.calls import (
     ProposalSummary,
     Propose,
 )
+from contracts.validators.calls import EpochQuery
+from contracts.validators.records import EpochRecord
 from ledger.encoding import Record, encode
 from ledger.errors import InvalidInput, NotFound
 from ledger.keys import SigningKey
+from ledger.types import PublicKey
+from ledger.validators import ValidatorSet
 from node.calling import Caller, result_of
 from node.client import Client
 from node.gateway import Gateway
@@ -94,14 +98,35 @@ async def find_proposal(gateway: Gateway, text: str) -> tuple[bytes, Proposal]:
     return found[0], await gateway.view(CONTRACT, "proposal", ProposalId(found[0]), Proposal)
 
 
-async def client_order(other: Client, role: str, *, max_staleness_ms: int = MAX_STALENESS_MS) -> RegisterClient:
-    """What registers the other chain's light client: its block 0 and first validators, as one of its nodes says them.
+async def client_order(
+    other: Client, role: str, *, max_staleness_ms: int = MAX_STALENESS_MS, height: int | None = None
+) -> RegisterClient:
+    """What registers the other chain's light client: a block of it and who decides the next, as one of its nodes says.
 
     Whoever approves it vouches for them; the node that is asked should be one's own.
+
+    Args:
+        other: a node of the other chain.
+        role: what the other chain is to this one.
+        max_staleness_ms: relays renew the client at half of it.
+        height: of the block; None: the newest one where validators can change, so that nobody who was one long ago is
+            believed, else block 0.
+
+    Raises:
+        NotFound: it has no such block.
+        InvalidInput: ``validators_wrong``: the node names others than the header.
     """
     genesis = await other.genesis()
-    header, _ = await other.header(0)
-    return RegisterClient(role, genesis.name, "bridge", encode(header), genesis.validator_set().keys, max_staleness_ms)
+    address = next((doc.address for doc in genesis.contracts if doc.kind == "validators"), "")
+    if height is None:
+        height = (await other.info()).height if address else 0
+    header, _ = await other.header(height)
+    keys: tuple[bytes, ...] = genesis.validator_set().keys
+    if address:
+        keys = (await other.view(address, "epoch", EpochQuery(height + 1), EpochRecord)).keys
+    if ValidatorSet(PublicKey(key) for key in keys).hash(genesis.chain_id) != header.next_validators_hash:
+        raise InvalidInput(f"the node names other validators than block {height} does", code="validators_wrong")
+    return RegisterClient(role, genesis.name, "bridge", encode(header), keys, max_staleness_ms)
 
 
 def client_action(*, replace: bool) -> str:
