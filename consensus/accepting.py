@@ -1,4 +1,4 @@
-"""Whether to take a received proposal: justification, header, time (QBFT, Algorithm 2, lines 5 to 8)."""
+"""Whether to take a received proposal: justification, header, time (QBFT, Algorithm 2, line 1)."""
 
 from __future__ import annotations
 

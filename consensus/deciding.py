@@ -14,7 +14,7 @@ from ledger.types import Hash32, PublicKey
 
 
 def on_commit(turn: Turn, message: Commit) -> None:
-    """Counts a COMMIT of any round (QBFT, Algorithm 2, line 16; DESIGN.md 3: any single round and block id)."""
+    """Counts a COMMIT of any round (QBFT, Algorithm 2, line 8; DESIGN.md 3: any single round and block id)."""
     current = turn.current
     added = current.commits.add(message, current.round)
     if added is Added.CONFLICT:

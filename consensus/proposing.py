@@ -52,7 +52,7 @@ def propose_first(turn: Turn) -> None:
 def propose_again(turn: Turn) -> None:
     """In a later round: proposes once a quorum of ROUND-CHANGEs for exactly this round is there.
 
-    QBFT, Algorithm 3, lines 11 to 17: the highest prepared block of that quorum, or a fresh one when none prepared.
+    QBFT, Algorithm 3, lines 11 to 16: the highest prepared block of that quorum, or a fresh one when none prepared.
     """
     current = turn.current
     if current.round == 0 or current.justification is not None or not may_propose(turn):

@@ -18,7 +18,7 @@ from ledger.types import Hash32
 def take_proposal(turn: Turn, proposal: VerifiedProposal) -> None:
     """Accepts a justified, timely proposal of the current round: PREPARE follows as soon as its block is checked.
 
-    QBFT, Algorithm 2, lines 5 to 8, the timer included.
+    QBFT, Algorithm 2, lines 1 to 3, the timer included.
     """
     current = turn.current
     current.proposal = proposal
@@ -102,7 +102,7 @@ def _say_prepare(turn: Turn, block_id: bytes) -> None:
 
 
 def _lock_if_prepared(turn: Turn) -> None:
-    """On a quorum of PREPAREs: certificate and body durable, then COMMIT, once (QBFT, Algorithm 2, lines 9 to 13).
+    """On a quorum of PREPAREs: certificate and body durable, then COMMIT, once (QBFT, Algorithm 2, lines 4 to 7).
 
     Only for a block that we executed ourselves: a quorum of PREPAREs may reach us before our own verdict does.
     """
