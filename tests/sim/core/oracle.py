@@ -129,7 +129,8 @@ class Oracle:
             raise Violation(f"prepared something else than was proposed: {named(message)}")
         block = taken.message.block
         header, here = block.header, self.plan.at(message.height)
-        parent = process.chain[-1].id if process.chain else GENESIS
+        # By height: a block may have been imported while the PREPARE waited for its sync.
+        parent = process.chain[message.height - 2].id if message.height > 1 else GENESIS
         if header.receipts_root[0] == BAD or header.parent != parent or header.validators_hash != here.hash:
             raise Violation(f"prepared a block that execution refuses: {named(message)}")
         if taken.message.signer != proposer(here, message.height, message.round):
