@@ -38,6 +38,7 @@ def test_sizes(n):
 @pytest.mark.parametrize("n", range(1, 101))
 def test_two_quorums_share_an_honest_validator_and_honest_ones_alone_are_a_quorum(n):
     faulty, enough = justification.f(n), quorum(n)
+    assert enough == (n + faulty) // 2 + 1, "the paper writes it so"
     assert 2 * enough - n > faulty
     assert n - faulty >= enough
     assert 2 * (enough - 1) - n <= faulty, "a smaller one would do"
