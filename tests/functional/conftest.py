@@ -13,6 +13,8 @@ import pytest
 from node.devnet import Devnet
 from tests.functional.load import make_network
 
+HANGS_AFTER_S = 400
+"""Real daemons on a busy machine take their time; only what hangs is ended."""
 Start = Callable[..., AbstractAsyncContextManager[Devnet]]
 
 
@@ -46,3 +48,10 @@ def start(tmp_path: Path) -> Start:
                 raise
 
     return started
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Longer than the suite's timeout: many processes share two cores."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent) and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(HANGS_AFTER_S))

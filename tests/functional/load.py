@@ -31,6 +31,8 @@ AMOUNT = 1_000_000
 OUTPUTS_PER_PURSE = 8
 PURSES = 8
 SUPPLY = AMOUNT * OUTPUTS_PER_PURSE * PURSES
+PATIENCE_S: Final = 90.0
+"""How long a state that must come is waited for: no promise of speed, a machine may be busy with other things."""
 ACKNOWLEDGE_S = 60.0
 """A transfer that no node acknowledges for so long fails the test."""
 ATTEMPT_S = 5.0
@@ -197,7 +199,7 @@ class Load:
             assert monotonic() < deadline, f"{transaction.tx_id.hex()} is not acknowledged: {list(history)}"
 
 
-async def until(condition: Callable[[], Awaitable[Any]], what: str, timeout_s: float = 30.0) -> Any:
+async def until(condition: Callable[[], Awaitable[Any]], what: str, timeout_s: float = PATIENCE_S) -> Any:
     """The first true value that ``condition`` gives; a node that is away for a moment counts as false."""
     deadline = monotonic() + timeout_s
     while True:
@@ -228,7 +230,7 @@ async def height_of(node: NetworkNode) -> int:
         return (await client.info()).height
 
 
-async def wait_height(nodes: Iterable[NetworkNode], height: int, timeout_s: float = 30.0) -> None:
+async def wait_height(nodes: Iterable[NetworkNode], height: int, timeout_s: float = PATIENCE_S) -> None:
     for node in nodes:
 
         async def reached(node: NetworkNode = node) -> bool:
@@ -237,12 +239,12 @@ async def wait_height(nodes: Iterable[NetworkNode], height: int, timeout_s: floa
         await until(reached, f"{node.name} at height {height}", timeout_s)
 
 
-async def chain_goes_on(nodes: Sequence[NetworkNode], blocks: int = 1, timeout_s: float = 30.0) -> None:
+async def chain_goes_on(nodes: Sequence[NetworkNode], blocks: int = 1, timeout_s: float = PATIENCE_S) -> None:
     """``blocks`` more than the highest node has now, on every node."""
     await wait_height(nodes, max([await height_of(node) for node in nodes]) + blocks, timeout_s)
 
 
-async def assert_agreement(load: Load, nodes: Sequence[NetworkNode] | None = None, timeout_s: float = 30.0) -> None:
+async def assert_agreement(load: Load, nodes: Sequence[NetworkNode] | None = None, timeout_s: float = PATIENCE_S) -> None:
     """Everything acknowledged is on every node, in the same place; chains and states are equal; no money is lost."""
     nodes = nodes or load.network.nodes
     needed = max((height for height, _ in load.acknowledged.values()), default=0)
@@ -267,7 +269,7 @@ async def assert_agreement(load: Load, nodes: Sequence[NetworkNode] | None = Non
         assert await money(node, load.purses) == SUPPLY, f"{node.name}: the currency is not conserved"
 
 
-async def assert_equal_states(nodes: Sequence[NetworkNode], timeout_s: float = 30.0) -> None:
+async def assert_equal_states(nodes: Sequence[NetworkNode], timeout_s: float = PATIENCE_S) -> None:
     """Equal hashes of the whole state, at one height on all nodes."""
 
     async def hashes() -> list[dict[str, Any]] | None:
