@@ -31,7 +31,7 @@ AMOUNT = 1_000_000
 OUTPUTS_PER_PURSE = 8
 PURSES = 8
 SUPPLY = AMOUNT * OUTPUTS_PER_PURSE * PURSES
-PATIENCE_S: Final = 90.0
+PATIENCE_S = 90.0
 """How long a state that must come is waited for: no promise of speed, a machine may be busy with other things."""
 ACKNOWLEDGE_S = 60.0
 """A transfer that no node acknowledges for so long fails the test."""
@@ -244,7 +244,9 @@ async def chain_goes_on(nodes: Sequence[NetworkNode], blocks: int = 1, timeout_s
     await wait_height(nodes, max([await height_of(node) for node in nodes]) + blocks, timeout_s)
 
 
-async def assert_agreement(load: Load, nodes: Sequence[NetworkNode] | None = None, timeout_s: float = PATIENCE_S) -> None:
+async def assert_agreement(
+    load: Load, nodes: Sequence[NetworkNode] | None = None, timeout_s: float = PATIENCE_S
+) -> None:
     """Everything acknowledged is on every node, in the same place; chains and states are equal; no money is lost."""
     nodes = nodes or load.network.nodes
     needed = max((height for height, _ in load.acknowledged.values()), default=0)
