@@ -28,6 +28,7 @@ from contracts.executor import BlockExecution
 from contracts.governance.calls import Propose
 from contracts.interface import BlockInfo, Contract, EndContext
 from contracts.rules import Rules
+from contracts.validators.schedule import epoch_at
 from ledger.admission import AdmissionCertificate, sign_certificate
 from ledger.block import Event, Header, Receipt, block_id, receipt_codec, transactions_root
 from ledger.certificate import CommitCertificate, VoteKind, vote_digest
@@ -39,6 +40,7 @@ from ledger.genesis import AccountDoc, AssetDoc, ContractDoc, Genesis, PolicyDoc
 from ledger.keys import SigningKey, key_text
 from ledger.merkle import GrowingTree, leaf_hash
 from ledger.packet import AttachmentRef, Delivery, HeaderProof, Packet
+from ledger.rotation import RotationDoc
 from ledger.state import Overlay, contract_prefix
 from ledger.transaction import Body, Call, Transaction, build
 from ledger.types import ZERO_HASH, Height
@@ -84,6 +86,7 @@ class Chain:
         accounts: named accounts.
         assets: assets.
         validators: their keys.
+        rotation: their committees rotate; goes with the kind ``validators``.
 
     Attributes:
         validators: a test may set other ones: they decide from the block after the next one on.
@@ -105,6 +108,7 @@ class Chain:
         assets: Sequence[AssetDoc] = (),
         validators: Sequence[SigningKey] | None = None,
         start_ms: int = START_MS,
+        rotation: RotationDoc | None = None,
     ) -> None:
         self.name = name
         self.validators = validators or [key_of(f"{name} validator {i}") for i in range(4)]
@@ -149,7 +153,10 @@ class Chain:
             policies=tuple(PolicyDoc(name=policy, lock=lock) for policy, lock in sorted(named.items())),
             accounts=tuple(accounts),
             assets=tuple(assets),
+            rotation=rotation,
         )
+        if rotation is not None:
+            self.validators = [self.keys[key] for key in self.genesis.validator_set().keys]
         built = build_rules(self.genesis)
         extra = {contract.address: contract for contract in instances}
         self.rules = Rules(built.chain_id, {**built.contracts, **extra}, built.expiry_window)
@@ -183,6 +190,8 @@ class Chain:
     def block(self, *transactions: Transaction, step_ms: int = 1_000) -> list[Receipt]:
         """Commits the next block, ``step_ms`` later; the receipts of its transactions."""
         self.time_ms += step_ms
+        if self.genesis.rotation is not None:
+            self.validators = [self.keys[key] for key in epoch_at(self.state, "validators", self.height + 2).keys]
         execution = BlockExecution(self.rules, self.state, self._next(self.time_ms))
         for transaction in transactions:
             # As over a network: nothing that was verified once stays verified.
