@@ -80,6 +80,8 @@ def read_bundle(data: bytes) -> Bundle:
         hashes = tuple(bytes.fromhex(text) for text in genesis)
     except (TypeError, ValueError):
         refuse("genesis", "not a list of hashes")
+    if genesis != to_document(hashes):
+        refuse("genesis", "not as Tidegate writes it", "bundle_not_canonical")
     return Bundle(kind, hashes, content)
 
 
@@ -90,10 +92,16 @@ def content_of(bundle: Bundle, kind: type[R]) -> R:
         InvalidProof: a field is missing, unknown, ill-typed or out of bounds; it is named.
     """
     try:
-        return from_document(bundle.content, kind)
+        content = from_document(bundle.content, kind)
     except InvalidInput as error:
         field, words = _place(error.message, kind)
         raise InvalidProof(f"{field}: {words}", code="bundle_malformed", field=field) from error
+    # Hexadecimal can be written in two ways.
+    written = to_document(content)
+    if bundle.content != written:
+        different = _difference(bundle.content, written).removeprefix(".") or "content"
+        refuse(different, "not as Tidegate writes it", "bundle_not_canonical")
+    return content
 
 
 def _text(document: Any) -> bytes:
@@ -119,6 +127,17 @@ def _parse(data: bytes) -> dict[str, Any]:
         unknown = next(iter(sorted(set(document) - set(_FIELDS))), "file") if isinstance(document, dict) else "file"
         refuse(unknown, f"a bundle has the fields {', '.join(_FIELDS)}", "bundle_malformed")
     return document
+
+
+def _difference(one: Any, other: Any) -> str:
+    """Path of the first place where two documents differ; empty where they are the same."""
+    if one == other:
+        return ""
+    if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
+        return next(f".{key}{_difference(one[key], other[key])}" for key in one if one[key] != other[key])
+    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        return next(f"[{i}]{_difference(a, b)}" for i, (a, b) in enumerate(zip(one, other, strict=True)) if a != b)
+    return ""
 
 
 def _field_at(data: bytes, place: int) -> str:
