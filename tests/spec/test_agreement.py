@@ -34,6 +34,7 @@ class Cluster:
     def __init__(self, seed: int, n: int, liars: int) -> None:
         self.random = Random(seed)
         order = self.random.sample(range(n), n)
+        self.loss, self.commit_loss = self.random.choice((0.03, 0.2)), self.random.choice((0, 0.6))
         self.n, self.liars, self.honest = n, order[:liars], sorted(order[liars:])
         self.states = {me: State(n, me, 1) for me in self.honest}
         self.all: list[Message] = []
@@ -102,10 +103,11 @@ class Cluster:
             chance = self.random.random()
             if self.pending and chance < 0.8:
                 at = self.random.randrange(len(self.pending))
-                if chance < 0.05:
+                loss = self.commit_loss if isinstance(self.pending[at][1], Commit) else self.loss
+                if self.random.random() < loss:
                     del self.pending[at]
                     continue
-                if chance < 0.1:
+                if self.random.random() < 0.05:
                     self.pending.append(self.pending[at])
                 self.hear(at)
             elif self.liars and chance > 0.84:
