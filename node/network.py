@@ -34,6 +34,7 @@ from ledger.genesis import (
 )
 from ledger.keys import SigningKey, key_text
 from ledger.lock import check_name
+from ledger.rotation import RotationDoc
 from ledger.types import PublicKey
 from node.atomic_file import write_atomic
 from node.config_text import NodeSettings
@@ -127,6 +128,7 @@ class NetworkPlan:
         log_level: of every node.
         passphrase: seals every key file, when given.
         created_ms: time of the genesis block; None: now.
+        rotation: rules of a rotating committee of the validators; groups name organisations.
     """
 
     directory: Path
@@ -154,6 +156,7 @@ class NetworkPlan:
     log_level: str = "info"
     passphrase: str | None = None
     created_ms: int | None = None
+    rotation: RotationDoc | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,6 +315,7 @@ def _genesis(plan: NetworkPlan, members: tuple[_Member, ...], keyholders: _Keyho
         contracts=tuple(ContractDoc(address=kind, kind=kind) for kind in plan.contracts),
         policies=tuple(PolicyDoc(name=name, lock=lock(text)) for name, text in plan.policies.items()),
         parameters=plan.parameters,
+        rotation=plan.rotation,
     )
 
 

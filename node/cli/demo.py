@@ -7,6 +7,7 @@ import json
 import shutil
 import signal
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +27,27 @@ from node.cli.output import Report, fail
     show_default=True,
     help="Nodes that decide on the supervision chain.",
 )
+@click.option("--committee", type=click.IntRange(4, 16), help="So many of those decide at a time, in turn.")
+@click.option(
+    "--epoch-blocks",
+    type=click.IntRange(4, 100_000),
+    default=50,
+    show_default=True,
+    help="With --committee: blocks until a seat changes hands.",
+)
 @click.option(
     "--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Also write the result there."
 )
 @click.option("--keep", is_flag=True, help="Keep homes, keys and logs, and say where they are.")
-def command(validators: int, supervision_validators: int, json_file: Path | None, *, keep: bool) -> None:
+def command(
+    validators: int,
+    supervision_validators: int,
+    committee: int | None,
+    epoch_blocks: int,
+    json_file: Path | None,
+    *,
+    keep: bool,
+) -> None:
     """Watch commissions and supervised prescriptions on two local networks.
 
     Plays the worked example, imports a real file while a validator is killed and comes back, cancels and corrects,
@@ -41,7 +58,8 @@ def command(validators: int, supervision_validators: int, json_file: Path | None
     report = Report(json=False)
     directory = Path(tempfile.mkdtemp(prefix="tidegate-demo-"))
     try:
-        result = asyncio.run(_play(report, directory / "net", validators, supervision_validators))
+        story = partial(_play, report, directory / "net", validators, supervision_validators)
+        result = asyncio.run(story(committee=committee or 0, epoch_blocks=epoch_blocks))
         if json_file is not None:
             _write(json_file, result)
     except (KeyboardInterrupt, asyncio.CancelledError):
@@ -58,14 +76,17 @@ def command(validators: int, supervision_validators: int, json_file: Path | None
         raise SystemExit(REFUSED)
 
 
-async def _play(report: Report, directory: Path, validators: int, supervision_validators: int) -> dict[str, Any]:
+async def _play(
+    report: Report, directory: Path, validators: int, supervision_validators: int, *, committee: int, epoch_blocks: int
+) -> dict[str, Any]:
     from node.demo.story import Story  # noqa: PLC0415 - brings the whole daemon, which help does without
 
     task = asyncio.current_task()
     assert task is not None
     # A service manager or `timeout` asks with TERM: the daemons are to be stopped and the homes removed then too.
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    return await Story(report, directory, validators, supervision_validators).play()
+    story = Story(report, directory, validators, supervision_validators, committee=committee, epoch_blocks=epoch_blocks)
+    return await story.play()
 
 
 def _write(path: Path, result: dict[str, Any]) -> None:

@@ -57,6 +57,14 @@ def command() -> None:
     show_default=True,
     help="With --supervised: nodes that decide on the supervision chain.",
 )
+@click.option("--committee", type=click.IntRange(4, 128), help="With --supervised: so many of those decide at a time.")
+@click.option(
+    "--epoch-blocks",
+    type=click.IntRange(4, 10_000_000),
+    default=50,
+    show_default=True,
+    help="With --committee: blocks until a seat changes hands.",
+)
 @seal_option
 @reporting
 def init(
@@ -70,6 +78,8 @@ def init(
     name: str,
     supervised: bool,
     supervision_validators: int,
+    committee: int | None,
+    epoch_blocks: int,
     seal: bool,
 ) -> None:
     """Make a network: an admission authority, a currency issuer, and one home for each organisation."""
@@ -81,9 +91,13 @@ def init(
             home,
             validators=validators,
             supervision_validators=supervision_validators,
+            committee=committee or 0,
+            epoch_blocks=epoch_blocks,
             passphrase=new_passphrase(seal=seal),
         )
         return
+    if committee is not None:
+        raise click.UsageError("--committee rotates the supervision chain's validators: it goes with --supervised")
     from node.network import NetworkPlan, create_network  # noqa: PLC0415 - brings pydantic, which status does without
 
     network = create_network(

@@ -18,7 +18,16 @@ def is_supervised(home: Path) -> bool:
     return (home / "supervision" / "network.json").exists()
 
 
-def init(report: Report, home: Path, *, validators: int, supervision_validators: int, passphrase: str | None) -> None:
+def init(
+    report: Report,
+    home: Path,
+    *,
+    validators: int,
+    supervision_validators: int,
+    committee: int,
+    epoch_blocks: int,
+    passphrase: str | None,
+) -> None:
     """Makes a consortium."""
     from node.consortium.plan import ConsortiumPlan, create_consortium  # noqa: PLC0415 - brings pydantic
 
@@ -29,6 +38,8 @@ def init(report: Report, home: Path, *, validators: int, supervision_validators:
             directory=home,
             validators=validators,
             supervision_validators=supervision_validators,
+            committee=committee,
+            epoch_blocks=epoch_blocks,
             parameters=parameters,
             supervision_parameters=parameters,
             passphrase=passphrase,
@@ -40,12 +51,17 @@ def init(report: Report, home: Path, *, validators: int, supervision_validators:
         ["party", "kind", "organisation"],
         [[party.name, party.kind, party.organisation] for party in consortium.parties],
     )
+    if committee:
+        report.line(
+            f"{committee} of {supervision_validators} supervisors decide; a seat changes each {epoch_blocks} blocks"
+        )
     report.line(f"next: tidegate devnet up --home {home}")
     report.document(
         {
             "directory": str(consortium.directory),
             "business": consortium.business.chain_id,
             "supervision": consortium.supervision.chain_id,
+            "committee": committee or supervision_validators,
             "fusion": consortium.fusion,
             "parties": [party.name for party in consortium.parties],
             "officers": [party.name for party in consortium.officers],

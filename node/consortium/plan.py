@@ -14,8 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from ledger.errors import InvalidConfig
 from ledger.genesis import Parameters
+from ledger.rotation import GroupDoc, RotationDoc
 from ledger.sealing_keys import DecryptionKey
 from node.consortium.parties import Party, PartyBook, load_parties, new_party
 from node.keyfile import PassphraseSource, environment_passphrase, write_key
@@ -37,6 +40,7 @@ PLATFORM: Final = "Prescription Platform P"
 REGULATOR: Final = "Regulator"
 HOSPITALS: Final = (("City Hospital", "full"), ("County Hospital", "batch"), ("Private Clinic", "controlled"))
 """Hospitals of the default cast, each with the control class that the regulator gives it (PROTOCOL.md 2.2)."""
+EPOCH_BLOCKS: Final = 50
 OFFICERS: Final = 3
 OFFICERS_NEEDED: Final = 2
 CURRENCY: Final = "USD"
@@ -53,6 +57,9 @@ class ConsortiumPlan:
         directory: where; it must be empty or not exist.
         validators: of the business chain; platform and insurer have a node each, whatever their number.
         supervision_validators: of the supervision chain.
+        committee: how many of those decide at a time; 0: all. The regulator has as many seats as it has validators, the
+            platforms' operations together at most f of the committee.
+        epoch_blocks: heights that a committee decides.
         fusion_nodes: daemons that follow both chains and relay.
         authorities: validators of the supervision chain that run the authority service.
         reviewers: pharmacists who review prescriptions.
@@ -68,6 +75,8 @@ class ConsortiumPlan:
     directory: Path
     validators: int = 4
     supervision_validators: int = 4
+    committee: int = 0
+    epoch_blocks: int = EPOCH_BLOCKS
     fusion_nodes: int = 2
     authorities: int = 1
     reviewers: int = 4
@@ -204,9 +213,27 @@ def _supervision_plan(
         hosted=frozenset(fusion),
         services=dict.fromkeys(authorities, ("authority",)),
         parameters=plan.supervision_parameters,
+        rotation=_rotation(plan, branches, operations, more) if plan.committee else None,
         log_level=plan.log_level,
         passphrase=plan.passphrase,
     )
+
+
+def _rotation(plan: ConsortiumPlan, branches: list[str], operations: list[str], more: list[str]) -> RotationDoc:
+    try:
+        return msgspec.convert(
+            {
+                "committee": plan.committee,
+                "epoch_blocks": plan.epoch_blocks,
+                "groups": (
+                    GroupDoc(name="regulator", organisations=(*branches, *more), exempt=True),
+                    GroupDoc(name="operations", organisations=tuple(operations), seats=(plan.committee - 1) // 3),
+                ),
+            },
+            RotationDoc,
+        )
+    except msgspec.ValidationError as error:
+        raise InvalidConfig(f"a committee of {plan.committee}, {plan.epoch_blocks} blocks: {error}") from error
 
 
 def _business_plan(

@@ -12,9 +12,9 @@ from typing import Any, Final, TypeVar
 
 from ledger.keys import key_text
 from node.cli.output import Report
-from node.consortium.plan import PURSE_MINOR, PURSES, create_consortium
+from node.consortium.plan import EPOCH_BLOCKS, PURSE_MINOR, PURSES, create_consortium
 from node.consortium.running import ConsortiumNet
-from node.demo import changes, charges, example
+from node.demo import changes, charges, epochs, example
 from node.demo.agreeing import agree
 from node.demo.audit import Audit, expected
 from node.demo.cast import Member
@@ -57,13 +57,25 @@ class Story:
         directory: an empty directory for homes and keys.
         validators: nodes that decide on the business chain.
         supervision_validators: the same on the supervision chain.
+        committee: how many of those decide at a time; 0: all.
+        epoch_blocks: heights that a committee decides.
     """
 
-    def __init__(self, report: Report, directory: Path, validators: int, supervision_validators: int) -> None:
+    def __init__(
+        self,
+        report: Report,
+        directory: Path,
+        validators: int,
+        supervision_validators: int,
+        *,
+        committee: int = 0,
+        epoch_blocks: int = EPOCH_BLOCKS,
+    ) -> None:
         self._report = report
         self._directory = directory
         self._validators = validators
         self._supervision_validators = supervision_validators
+        self._committee, self._epoch_blocks = committee, epoch_blocks
         self._began = monotonic()
 
     async def play(self) -> dict[str, Any]:
@@ -74,7 +86,11 @@ class Story:
         """
         report = self._report
         with report.progress("making keys, certificates and genesis"):
-            setting = plan(self._directory, self._validators, self._supervision_validators)
+            setting = replace(
+                plan(self._directory, self._validators, self._supervision_validators),
+                committee=self._committee,
+                epoch_blocks=self._epoch_blocks,
+            )
             consortium = await asyncio.to_thread(create_consortium, setting)
         show_network(report, consortium, self._directory)
         async with AsyncExitStack() as stack:
@@ -176,8 +192,17 @@ class Story:
         packets, tokens = flows.packets(), flows.tokens()
         check_prescriptions(audit, played)
         height, hashes = supervision.chains()
+        rotated = epochs.look_at(supervision, consortium, height)
+        if rotated is not None:
+            epochs.show_epochs(self._report, rotated, self._supervision_validators)
         audit.checks += [replace(check, name=f"supervision: {check.name}") for check in supervision.checks]
-        state = {"height": height, "validators": self._supervision_validators, "state_hash": hashes}
+        state = {
+            "height": height,
+            "validators": self._supervision_validators,
+            "committee": rotated.committee if rotated else self._supervision_validators,
+            "epochs": rotated.passed if rotated else 0,
+            "state_hash": hashes,
+        }
         return {**document(played, packets, tokens, state), "money": money}
 
     async def _told(self, what: str, step: Awaitable[T]) -> T:
