@@ -96,10 +96,10 @@ def genesis_block(genesis: Genesis, rules: Rules, base: StateReader) -> tuple[He
     execution = BlockExecution(rules, base, block)
     for address, contract in rules.contracts.items():
         contract.genesis(EndContext(block, address, execution.overlay, execution), genesis)
-    index = 0
+    index, name = 0, genesis.hash
     for asset in genesis.assets:
         for item in asset.supply:
-            execution.place(outpoint(genesis.hash, index), Output(asset.asset, item.amount, item.lock))
+            execution.place(outpoint(name, index), Output(asset.asset, item.amount, item.lock))
             index += 1
     result = execution.finish()
     validators = genesis.validator_set().hash(rules.chain_id)
@@ -108,7 +108,7 @@ def genesis_block(genesis: Genesis, rules: Rules, base: StateReader) -> tuple[He
         chain_id=rules.chain_id,
         height=0,
         time_ms=genesis.created_ms,
-        parent=genesis.hash,
+        parent=name,
         history_root=EMPTY_ROOT,
         history_size=0,
         proposer=bytes(PUBLIC_KEY_BYTES),

@@ -50,6 +50,7 @@ class Faults:
             (1, self.wipe),
             (2, self.say_again),
             (1, self.outage),
+            (1, self.blackout),
             (1, self.restart_in_order),
         )
 
@@ -141,13 +142,21 @@ class Faults:
             else:
                 machine.pause()
                 stopped.append((machine, machine.run))
-        await self._pass(40.0, 5.0)
+        await self._pass(20.0, 3.0)
         for machine, run in stopped:
             if machine.run is run:
                 machine.resume()
         for machine in away:
             if machine.run is None:
                 machine.start()
+
+    async def blackout(self) -> None:
+        """The power fails everywhere at once."""
+        for machine in list(self.net.running):
+            machine.crash("blackout")
+        await self._pass(1.0)
+        for machine in self.net.down:
+            await self._restart(machine, 0.5)
 
     async def restart_in_order(self) -> None:
         """SIGTERM and a start."""
@@ -166,7 +175,7 @@ class Faults:
         place = self.random.randint(1, len(machines))
         groups = machines[:place], machines[place:]
         net.network.partition(*([net.peer(index) for index in group] for group in groups))
-        await self._pass(6.0)
+        await self._pass(4.0)
         net.network.partition([net.peer(index) for index in machines])
 
     async def one_way(self) -> None:

@@ -30,8 +30,9 @@ class Load:
         self.net = net
         self.random: Random = net.world.random
         members = net.stage.members
+        name = net.stage.genesis.hash
         self._free = [
-            (outpoint(net.stage.genesis.hash, place * OUTPUTS + number), place, AMOUNT)
+            (outpoint(name, place * OUTPUTS + number), place, AMOUNT)
             for place in range(len(members))
             for number in range(OUTPUTS)
         ]

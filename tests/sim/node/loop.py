@@ -199,12 +199,14 @@ class VirtualLoop(asyncio.BaseEventLoop):
         if not ready:
             raise Deadlock("the simulation waits for nothing")
 
-    def pending_timers(self, process: Process) -> list[str]:
-        """What a process has left behind."""
+    def pending_timers(self, process: Process, foreign: tuple[str, ...]) -> list[str]:
+        """What a process has left behind, without what others, of classes named ``foreign``, left with it."""
         return [
             repr(handle._callback)
             for _, _, handle in sorted(self._timers, key=lambda entry: entry[:2])
-            if not handle._cancelled and handle._context.get(PROCESS) is process
+            if not handle._cancelled
+            and handle._context.get(PROCESS) is process
+            and type(getattr(handle._callback, "__self__", None)).__name__ not in foreign
         ]
 
     # --- processes ------------------------------------------------------------------------------------------------

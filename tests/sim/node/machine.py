@@ -12,6 +12,7 @@ from ledger.transaction import Transaction
 from node.core import NodeCore
 from node.mempool import MempoolLimits
 from node.signer_log import SignerLog
+from node.signer_state import open_signer_log
 from p2p.transport import PeerAddress
 from tests import crash_points
 from tests.sim.node.disk import Disk, FakePath
@@ -128,6 +129,7 @@ class Machine:
             limits=LIMITS,
             open_signer_log=self._open_signer_log,
             answer_service=_no_service,
+            reporter=self.member.member,
         )
         self.net.watch.on_built(self, run, core)
         run.core = core
@@ -141,8 +143,9 @@ class Machine:
             await core.stop()
 
     def _open_signer_log(self) -> tuple[SignerLog, list[bytes], bool]:
-        log = SignerLog(FakePath(self.disk.directory), bound_bytes=self.net.log_bound_bytes)  # type: ignore[arg-type]
-        return log, log.take_records(), log.created
+        log, records = open_signer_log(FakePath(self.disk.directory))  # type: ignore[arg-type]
+        log._bound = self.net.log_bound_bytes
+        return log, records, log.created
 
     def _on_end(self, run: Run, task: asyncio.Task[None]) -> None:
         error = None if task.cancelled() else task.exception()
@@ -198,7 +201,7 @@ class Machine:
         world.loop.finish_jobs(process)
         process.dead = True
         self.disk = self.disk.closed()
-        left = [task.get_name() for task in process.live_tasks()] + world.loop.pending_timers(process)
+        left = [task.get_name() for task in process.live_tasks()] + world.loop.pending_timers(process, ("SimLink", "VirtualLoop"))
         if left:
             world.violate(f"{self.name} left behind: {', '.join(left)}")
 
@@ -256,7 +259,8 @@ async def _no_service(service: str, organisation: str, payload: bytes) -> bytes:
 
 def _is_fault(error: BaseException) -> bool:
     if isinstance(error, BaseExceptionGroup):
-        return all(_is_fault(each) for each in error.exceptions)
+        # What other tasks come to while the fault ends the node is of no interest.
+        return any(_is_fault(each) for each in error.exceptions)
     return isinstance(error, StorageFault)
 
 

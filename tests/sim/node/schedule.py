@@ -39,10 +39,8 @@ async def _one_chain(world: World) -> None:
     ended = asyncio.Event()
     clients = world.loop.create_task(_clients(world, load, ended))
     await world.sleep(random.uniform(0.0, 0.5))
-    for _ in range(random.randint(1, 2)):
-        await asyncio.gather(*[_several(world, faults, random.randint(2, 4)) for _ in range(random.randint(1, 2))])
-    while world.outcome.faults < 5:
-        await faults.one()
+    counts = random.choice(((5,), (6,), (3, 2), (3, 3), (2, 2, 2)))
+    await asyncio.gather(*[_several(world, faults, count) for count in counts])
     ended.set()
     await clients
     await heal(world, net)
@@ -55,13 +53,14 @@ async def _one_chain(world: World) -> None:
 async def _several(world: World, faults: Faults, count: int) -> None:
     for _ in range(count):
         await faults.one()
-        await world.sleep(world.random.uniform(0.0, 0.7))
+        await world.sleep(world.random.uniform(0.0, 0.5))
 
 
 async def _clients(world: World, load: Load, ended: asyncio.Event) -> None:
+    pause_s = world.random.choice((0.3, 0.8, 1.5))
     while not ended.is_set():
         load.step()
-        await world.sleep(world.random.expovariate(1 / 0.5))
+        await world.sleep(world.random.expovariate(1 / pause_s))
 
 
 async def heal(world: World, net: Net) -> None:
@@ -89,7 +88,7 @@ async def settle(world: World, net: Net, load: Load) -> None:
     await world.until(lambda: all(machine.core for machine in net.machines), 5.0, "not all nodes came up")
     while True:
         before = net.height
-        made = load.transfer()
+        made = load.open_account()
         if not load.hand_in(world.random.choice(net.machines), made):
             await world.sleep(0.5)
             if world.loop.now_us - began_us > RECOVERS_S * 1e6:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from consensus import effects as fx
@@ -14,6 +15,7 @@ from ledger.errors import TidegateError
 from ledger.keys import key_text
 from ledger.store import Kind
 from ledger.store_memory import MemoryStore
+from ledger.transaction import Transaction
 from ledger.validators import ValidatorSet
 from node.chain import Committed
 from node.driver import is_ok
@@ -52,6 +54,7 @@ class Watch:
     def on_built(self, machine: Machine, run: Run, core: NodeCore) -> None:
         """A node was made and has not started: listens to what it says and does."""
         met = self.net.world.met
+        self._found(machine, core)
         state = core.driver._state
         if state.restored is not None and core.chain.tip.height + 1 == state.restored.height:
             met["restart_in_a_height"] += 1
@@ -162,26 +165,46 @@ class Watch:
         header, height = committed.candidate.block.header, committed.height
         name = block_id(header)
         world.note(machine.name, f"commits {height} {name.hex()[:12]}")
-        known = self.decided.get(height)
-        if known is None:
-            self.decided[height] = name
-            self.sets[height + 1] = core.chain.validators
-            self._place(committed)
-            world.met["height"] += 1
-            world.met["late_round_decision"] += committed.certificate.round > 0
-            world.on_height(self.net, height)
-        elif known != name:
-            world.violate(f"two blocks of height {height}: {name.hex()} on {machine.name}, {known.hex()} elsewhere")
+        receipts = committed.candidate.result.receipts
+        wires = [transaction.tx_id for transaction in committed.candidate.transactions]
+        self._decide(machine, height, name, wires, receipts, committed.certificate.round)
+        self.sets[height + 1] = core.chain.validators
         if committed.certificate.block_id != name:
             world.violate(f"{machine.name} committed {height} with the certificate of another block")
         self._bounds(machine, core)
 
-    def _place(self, committed: Committed) -> None:
-        receipts = committed.candidate.result.receipts
-        for transaction, receipt in zip(committed.candidate.transactions, receipts, strict=False):
-            if transaction.tx_id in self.placed:
-                self.net.world.violate(f"transaction {transaction.tx_id.hex()} is in two blocks")
-            self.placed[transaction.tx_id] = (committed.height, is_ok(receipt))
+    def _found(self, machine: Machine, core: NodeCore) -> None:
+        """A node died after a block was on its disk and before it said so."""
+        chain, tip = core.chain, core.chain.tip.height
+        height = tip
+        while height > 0 and height not in self.decided:
+            height -= 1
+        for missed in range(height + 1, tip + 1):
+            self.net.world.met["died_between_disk_and_word"] += 1
+            ids = [Transaction.decode(wire).tx_id for wire in chain.store.transactions(missed)]
+            certificate = chain.store.certificate(missed)
+            name = block_id(chain.store.header(missed))
+            self._decide(machine, missed, name, ids, chain.store.receipts(missed), certificate.round)
+            self.sets.setdefault(missed, chain.seats_at(missed).validators)
+        self.sets.setdefault(tip + 1, chain.validators)
+
+    def _decide(
+        self, machine: Machine, height: int, name: bytes, ids: Sequence[bytes], receipts: Sequence[bytes], round_: int
+    ) -> None:
+        world = self.net.world
+        known = self.decided.get(height)
+        if known is not None:
+            if known != name:
+                world.violate(f"two blocks of height {height}: {name.hex()} on {machine.name}, {known.hex()} elsewhere")
+            return
+        self.decided[height] = name
+        world.met["height"] += 1
+        world.met["late_round_decision"] += round_ > 0
+        world.on_height(self.net, height)
+        for tx_id, receipt in zip(ids, receipts, strict=False):
+            if tx_id in self.placed:
+                world.violate(f"transaction {tx_id.hex()} is in two blocks")
+            self.placed[tx_id] = (height, is_ok(receipt))
 
     def _bounds(self, machine: Machine, core: NodeCore) -> None:
         limits = core.mempool._limits

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import hashlib
+import logging
 import secrets
+import sys
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,9 +17,11 @@ import nacl.bindings
 import structlog
 
 import ledger.keys
+import node.chain
 import node.clock
 import node.signer_log
 import tests.crash_points
+from ledger.genesis import Genesis
 from p2p.gossip import Gossip
 from tests.crash_points import Installed
 from tests.sim.node.disk import FAKE_OS
@@ -56,6 +59,31 @@ def _remember(signed: bytes, public: bytes, message: bytes) -> None:
     if len(_known) >= KNOWN_SIGNATURES_MAX:
         _known.clear()
     _known[signed, public] = message
+
+
+_genesis_blocks: dict[bytes, Any] = {}
+_real_genesis_block = node.chain.genesis_block
+
+
+def _genesis_block(genesis: Genesis, rules: Any, base: Any) -> Any:
+    """``genesis_block``, which is a pure function, computed once."""
+    name = genesis.hash
+    found = _genesis_blocks.get(name)
+    if found is None:
+        found = _genesis_blocks[name] = _real_genesis_block(genesis, rules, base)
+    return found
+
+
+_hashes: dict[int, tuple[Genesis, bytes]] = {}
+_real_hash = Genesis.hash
+
+
+def _hash(genesis: Genesis) -> Any:
+    """``Genesis.hash``, computed once for each object; the object is kept, so that its id stays its own."""
+    found = _hashes.get(id(genesis))
+    if found is None:
+        found = _hashes[id(genesis)] = (genesis, _real_hash.fget(genesis))  # type: ignore[attr-defined]
+    return found[1]
 
 
 class World:
@@ -96,6 +124,8 @@ class World:
 
     def _log(self, _logger: Any, _method: str, event: dict[str, Any]) -> Any:
         process = PROCESS.get()
+        if event.get("exc_info") and (process is None or not process.dead):
+            self.violate(f"{process.name if process else ''} logs {event.get('event')}: {sys.exc_info()[1]!r}")
         words = " ".join(f"{key}={value}" for key, value in event.items() if key not in ("event", "exc_info"))
         self.note(process.name if process else "", f"logs {event.get('event')} {words}")
         raise structlog.DropEvent
@@ -154,35 +184,32 @@ class World:
         token_bytes = secrets.token_bytes
         gossip_defaults = Gossip.__init__.__kwdefaults__
         clock = gossip_defaults["clock"]
-        if self.tracing:
-            structlog.configure(
-                processors=[self._log], wrapper_class=structlog.make_filtering_bound_logger(0), cache_logger_on_first_use=False
-            )  # fmt: skip
-        else:
-            structlog.configure(
-                processors=[], wrapper_class=structlog.make_filtering_bound_logger(100), cache_logger_on_first_use=False
-            )
+        level = 0 if self.tracing else logging.ERROR
+        structlog.configure(
+            processors=[self._log],
+            wrapper_class=structlog.make_filtering_bound_logger(level),
+            cache_logger_on_first_use=False,
+        )
         node.clock.replace_sources(self.monotonic_ns, self.wall_ns)
         gossip_defaults["clock"] = node.clock.monotonic_s
         node.signer_log.os = tests.crash_points.os = FAKE_OS  # type: ignore[assignment,attr-defined]
         ledger.keys._open, ledger.keys.SigningKey.sign = _open, _sign  # type: ignore[method-assign,assignment]
+        node.chain.genesis_block = _genesis_block
+        Genesis.hash = property(_hash)  # type: ignore[assignment,method-assign]
         secrets.token_bytes = lambda size=32: self.random.randbytes(size)  # type: ignore[assignment]
-        collecting = gc.isenabled()
-        gc.disable()
         try:
             yield
         finally:
             for point in reversed(self.points):
                 point.remove()
             secrets.token_bytes = token_bytes
+            node.chain.genesis_block, Genesis.hash = _real_genesis_block, _real_hash  # type: ignore[method-assign]
             ledger.keys._open, ledger.keys.SigningKey.sign = _real_open, _real_sign  # type: ignore[method-assign]
             node.signer_log.os = tests.crash_points.os = FAKE_OS.real  # type: ignore[attr-defined]
             FAKE_OS.forget()
             gossip_defaults["clock"] = clock
             node.clock.replace_sources()
             structlog.configure(**log)
-            if collecting:
-                gc.enable()
 
     def play(self, story: Callable[[], Any]) -> Outcome:
         """Runs a story to its end or its first violation."""
