@@ -106,7 +106,7 @@ def make_genesis(
         assets=(AssetDoc(asset="CNY", issuers=(), supply=supply),),
         contracts=tuple(
             ContractDoc(address=kind, kind=kind)
-            for kind in ("admission", "accounts", "assets", "commission", "validators")
+            for kind in ("admission", "governance", "validators", "accounts", "assets", "commission")
         ),
         parameters=Parameters(**parameters),
     )
