@@ -209,11 +209,15 @@ class Devnet:
             child.poll()  # reaps it, so that it does not stay as a zombie
         return load_process(_pid_file(node))
 
+    def _command(self, node: NetworkNode) -> list[str]:
+        """What runs a node."""
+        return [sys.executable, "-P", "-m", "node.cli", "node", "run", "--home", str(node.home)]
+
     def _spawn(self, node: NetworkNode) -> None:
         root = str(Path(__file__).resolve().parent.parent)
         paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), **self._environment}
-        command = [sys.executable, "-P", "-m", "node.cli", "node", "run", "--home", str(node.home)]
+        command = self._command(node)
         HomeLayout(node.home).make_directories()
         self._release(node)  # of an earlier run that ended by itself
         try:

@@ -8,9 +8,8 @@ import signal
 import pytest
 
 from node.client import Client
-from node.devnet import Devnet
 from tests.functional.conftest import Start
-from tests.functional.load import Load, assert_agreement, chain_goes_on, height_of, purses_of, wait_height
+from tests.functional.load import Load, assert_agreement, chain_goes_on, height_of, purses_of
 
 pytestmark = pytest.mark.functional
 
@@ -51,28 +50,3 @@ async def test_others_propose_when_the_proposer_is_stopped(start: Start) -> None
         devnet.signal(stopped.name, signal.SIGCONT)
         await devnet.wait_ready(peers=3)
         await assert_agreement(load)
-
-
-async def test_the_chain_stands_and_recovers_when_more_than_f_are_stopped_and_go_on(start: Start, seed: int) -> None:
-    async with start() as devnet:
-        load = Load(devnet.network, seed)
-        async with load.running():
-            await load.wait_more(20)
-            for name in ("node1", "node2"):
-                devnet.signal(name, signal.SIGSTOP)
-            await assert_stands_still(devnet)
-            for name in ("node1", "node2"):
-                devnet.signal(name, signal.SIGCONT)
-            await load.wait_more(20)
-        await devnet.wait_ready(peers=3)
-        await assert_agreement(load)
-
-
-async def assert_stands_still(devnet: Devnet) -> None:
-    """What was decided in the last moment arrives; after that nothing more is decided."""
-    alive = [devnet.network.node(name) for name in ("node0", "node3")]
-    await asyncio.sleep(1.0)
-    height = max([await height_of(node) for node in alive])
-    await asyncio.sleep(PAUSE_S)
-    assert max([await height_of(node) for node in alive]) == height
-    await wait_height(alive, height)
