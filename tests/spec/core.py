@@ -24,9 +24,9 @@ from ledger.errors import TidegateError
 from ledger.types import Hash32
 from ledger.validators import ValidatorSet
 from tests.consensus.making import CHAIN, EPOCH, GENESIS, WALL, block, key, signer, validators, verify
-from tests.spec.justification import Block, Commit, Decide, Message, Prepare, Proposal, RoundChange
+from tests.spec.justification import Block, Commit, Decide, Halt, Message, Prepare, Proposal, RoundChange
 from tests.spec.notation import block as block_of
-from tests.spec.qbft import Built, Event, Executed, Fetched, Heard, Restarted, TimerExpired
+from tests.spec.qbft import Built, Event, Executed, Fetched, Heard, Restarted, Sent, TimerExpired
 
 LATE_MS = 10_000_000
 _names: dict[bytes, str] = {}
@@ -168,13 +168,13 @@ class CoreTeller:
         self.repeated: set[Message] = set()
         self.state: State
 
-    def begin(self) -> tuple[Message | Decide, ...]:
+    def begin(self) -> Sent:
         """The height begins, with something to put into a block; after a restart, with what was made durable."""
         self.state = restore(self.records, CHAIN, key(self.me), signer(key(self.me)), Parameters())
         self.asked.clear()
         return self._give(event.HeightStarted(self.height, EPOCH, members(self.n), GENESIS, WALL, 0))
 
-    def take(self, happened: Event) -> tuple[Message | Decide, ...]:
+    def take(self, happened: Event) -> Sent:
         match happened:
             case Heard(message):
                 real = received(message, self.n)
@@ -210,7 +210,7 @@ class CoreTeller:
         assert self._fire(event.TimerKind.REBROADCAST) == ()
         return frozenset(self.repeated)
 
-    def _fire(self, kind: event.TimerKind) -> tuple[Message | Decide, ...]:
+    def _fire(self, kind: event.TimerKind) -> Sent:
         armed = self.state.timers.get(kind)
         if armed is None:
             return ()
@@ -218,8 +218,8 @@ class CoreTeller:
         self.now = max(self.now, at_ms)
         return self._give(event.TimerFired(kind, height, round_))
 
-    def _give(self, what: event.Input) -> tuple[Message | Decide, ...]:
-        said: list[Message | Decide] = []
+    def _give(self, what: event.Input) -> Sent:
+        said: list[Message | Decide | Halt] = []
         for effect in step(self.state, what, self.now):
             match effect:
                 case do.Persist(record=record):
@@ -234,6 +234,8 @@ class CoreTeller:
                     self.asked.add(("execute", _names[block_.id]))
                 case do.FetchBlock(block_id=name):
                     self.asked.add(("fetch", _names[name]))
+                case do.Halt(block_id=name):
+                    said.append(Halt(self.height, _names[name]))
                 case do.CommitBlock(certificate=seal):
                     by = tuple(_index(public, self.n) for public, _ in seal.seals)
                     said.append(Decide(seal.height, seal.round, _names[seal.block_id], by))

@@ -121,6 +121,14 @@ class Decide:
     signers: tuple[int, ...]
 
 
+@dataclass(frozen=True)
+class Halt:
+    """Tidegate: a quorum decided a block that does not execute well here: we stop, for going on would fork or lie."""
+
+    height: int
+    value: str
+
+
 Message = Prepare | Commit | RoundChange | Proposal
 
 

@@ -17,6 +17,7 @@ from tests.spec.justification import (
     Block,
     Commit,
     Decide,
+    Halt,
     HighestPrepared,
     Message,
     Prepare,
@@ -94,7 +95,7 @@ def events(line: str, n: int, height: int = 1) -> list[Event]:
     return [Heard(message) for message in heard]
 
 
-def show(m: Message | Decide) -> str:
+def show(m: Message | Decide | Halt) -> str:
     """A message as the language writes it, without its signer."""
     match m:
         case Prepare():
@@ -103,6 +104,8 @@ def show(m: Message | Decide) -> str:
             return f"commit {m.round} {m.value}"
         case Decide():
             return f"decide {m.round} {m.value}"
+        case Halt():
+            return f"halt {m.value}"
         case RoundChange():
             return f"round-change {m.round}" + ("" if m.pr is None and m.pv is None else f" [{m.pr} {m.pv}]")
         case Proposal():

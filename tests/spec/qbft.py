@@ -23,6 +23,7 @@ from tests.spec.justification import (
     Block,
     Commit,
     Decide,
+    Halt,
     HighestPrepared,
     JustifyPrePrepare,
     JustifyRoundChange,
@@ -72,7 +73,7 @@ class State:
     """We came into this round by a restart."""
 
 
-Sent = tuple[Message | Decide, ...]
+Sent = tuple[Message | Decide | Halt, ...]
 Rule = Callable[[State], "tuple[State, Sent] | None"]
 
 
@@ -424,7 +425,7 @@ def upon_decided_block_executed(s: State) -> tuple[State, Sent] | None:
     if s.decided is None or s.done or not any(block.name == s.decided.value for block in s.bodies):
         return None
     if (s.decided.value, False) in s.verdicts:
-        return replace(s, done=True), ()
+        return replace(s, done=True), (Halt(s.height, s.decided.value),)
     return (replace(s, done=True), (s.decided,)) if (s.decided.value, True) in s.verdicts else None
 
 

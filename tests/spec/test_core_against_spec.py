@@ -12,10 +12,11 @@ from consensus.tally import SeenRounds
 from tests.consensus.making import key, validators
 from tests.spec import vectors
 from tests.spec.core import CoreTeller, justification, made, members, received
-from tests.spec.expectations import HIGHEST, JUMPS, JUSTIFIED, LEADERS, SIZES, STORIES
-from tests.spec.justification import Decide, Proposal, RoundChange
+from tests.spec.expectations import HIGHEST, JUMPS, JUSTIFIED, LEADERS, SIZES
+from tests.spec.justification import Decide, Halt, Proposal, RoundChange
 from tests.spec.notation import proposal, show, show_event
 from tests.spec.qbft import Restarted
+from tests.spec.stories import STORIES
 from tests.spec.storytelling import tell
 
 CHUNK = 500
@@ -112,7 +113,7 @@ def travel(journey: vectors.Journey) -> None:
         assert list(map(show, said)) == list(map(show, stop.said)), readable(journey, at)
         assert said == stop.said, readable(journey, at)
         if any(isinstance(m, Decide) for m in said):
-            return
+            return  # The next height begins.
         assert core.timer_runs() is stop.timer_runs, readable(journey, at)
         assert stop.wants <= core.wants(), readable(journey, at)
         assert core.wants() - outstanding <= stop.wants, readable(journey, at)
@@ -142,6 +143,8 @@ def situations(journey: vectors.Journey) -> Counter[str]:
                     found["fresh proposal after a round change"] += 1
                 case Proposal():
                     found["locked re-proposal"] += 1
+                case Halt():
+                    found["halt"] += 1
                 case Decide(round=0):
                     found["decision"] += 1
                 case Decide():

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from tests.spec import justification, qbft
-from tests.spec.expectations import HIGHEST, JUMPS, JUSTIFIED, LEADERS, SIZES, STORIES
+from tests.spec.expectations import HIGHEST, JUMPS, JUSTIFIED, LEADERS, SIZES
 from tests.spec.justification import HighestPrepared, JustifyPrePrepare, RoundChange, leader, quorum, weak_quorum
 from tests.spec.notation import proposal
 from tests.spec.qbft import State, jump_target
+from tests.spec.stories import STORIES
 from tests.spec.storytelling import SpecTeller, tell
 
 

@@ -14,7 +14,6 @@ from random import Random
 
 from tests.spec.justification import (
     Commit,
-    Decide,
     HighestPrepared,
     JustifyPrePrepare,
     JustifyRoundChange,
@@ -36,6 +35,7 @@ from tests.spec.qbft import (
     Fetched,
     Heard,
     Restarted,
+    Sent,
     State,
     TimerExpired,
     is_leader,
@@ -194,7 +194,7 @@ class Stop:
 
     event: Event | None
     """None: the height begins."""
-    said: tuple[Message | Decide, ...]
+    said: Sent
     wants: frozenset[tuple[str, str]]
     timer_runs: bool
     said_again: frozenset[Message]
@@ -242,7 +242,7 @@ def journey(seed: int) -> Journey:
     return Journey(seed, n, me, height, tuple(stops))
 
 
-def _stop(event: Event | None, s: State, sent: tuple[Message | Decide, ...]) -> Stop:
+def _stop(event: Event | None, s: State, sent: Sent) -> Stop:
     return Stop(event, sent, wants(s), timer_runs(s), said_again(s))
 
 
@@ -276,6 +276,8 @@ def _useful(random: Random, mood: str, s: State, signer: int) -> Message:
     """Something that an honest validator might say now."""
     away = random.random() < {"calm": 0.02, "hasty": 0.25, "hostile": 0.15}[mood]
     round_ = min(s.round + (random.choice((1, 1, 2)) if away else 0), LAST_ROUND)
+    if away and round_ > s.round and leader(s.n, s.height, round_) != s.me and random.random() < 0.3:
+        return justified(random, s.n, s.height, round_)
     if away or (s.round > 0 and s.proposal is None and (is_leader(s) or random.random() < 0.4)):
         return _round_change(random, s, signer, round_) if round_ > 0 else Prepare(s.height, 0, f"a{signer}", signer)
     if s.proposal is None or random.random() < 0.05:
