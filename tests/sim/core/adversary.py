@@ -18,6 +18,7 @@ from ledger.block import Block, block_id
 from ledger.certificate import MAX_ROUND
 from tests.sim.core import forge
 from tests.sim.core.material import GENESIS, WALL, make_block, proposer
+from tests.sim.core.outsiders import OUTSIDERS
 from tests.sim.core.process import Packet, Process, table
 
 if TYPE_CHECKING:
@@ -394,6 +395,7 @@ SCRIPTS: Final = {
     "garbage": garbage,
     "mutate": mutate,
     "amplify": amplify,
+    **OUTSIDERS,
 }
 SPONTANEOUS: Final = {
     "stale": stale,
@@ -403,4 +405,5 @@ SPONTANEOUS: Final = {
     "huge_round": huge_round,
     "bad_certificate": bad_certificate,
     "equivocate": equivocate,
+    **OUTSIDERS,
 }

@@ -17,6 +17,7 @@ from consensus.timing import Parameters
 from consensus.verify import authenticate, verify_message
 from ledger.errors import InvalidInput
 from ledger.types import PublicKey
+from tests.sim.core.accepted import flaw_of
 from tests.sim.core.material import CHAIN, NAMES, SetPlan, verify
 from tests.sim.core.oracle import Oracle, named
 from tests.sim.core.process import Packet, Process
@@ -83,6 +84,9 @@ class Cluster:
 
         self.delay_ms = (1, 12)
         """Lowest delay, and the width of the spread above it."""
+        self.packets: dict[int, Packet] = {}
+        """By identity of the message, which ``kept`` keeps alive."""
+        self.kept: list[Message] = []
         self.drop = self.duplicate = 0.0
         self.cuts: set[tuple[int, int]] = set()
         """(from, to) pairs of process indexes between which nothing passes."""
@@ -145,10 +149,14 @@ class Cluster:
     # --- the network ------------------------------------------------------------------------------------------------
 
     def packet(self, sender: Process, message: Message) -> Packet:
-        """``message`` as it travels."""
-        if self.encoded:
-            message = decode_message(encode_message(message))
-        return Packet(message, honest=not sender.faulty)
+        """``message`` as it travels: the same packet as long as the process says the same again."""
+        known = self.packets.get(id(message))
+        if known is not None:
+            return known
+        sent = decode_message(encode_message(message)) if self.encoded else message
+        packet = self.packets[id(message)] = Packet(sent, honest=not sender.faulty)
+        self.kept.append(message)
+        return packet
 
     def broadcast(self, sender: Process, message: Message) -> None:
         """To everybody else; observers follow too."""
@@ -203,6 +211,10 @@ class Cluster:
                 raise Violation(f"an honest message was refused ({error.code}): {named(packet.message)}") from error
             self.count(f"message_refused_{error.code}")
             packet.verified = None
+        else:
+            flaw = None if packet.honest else flaw_of(packet.message, here)
+            if flaw is not None:
+                raise Violation(f"accepted although {flaw}: {named(packet.message)}")
         return packet.verified
 
     def authenticate(self, packet: Packet) -> Any:

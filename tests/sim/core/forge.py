@@ -7,7 +7,6 @@ from typing import Any, Final
 
 from consensus.messages import (
     EMPTY_JUSTIFICATION,
-    Commit,
     Justification,
     Prepare,
     PreparedCertificate,

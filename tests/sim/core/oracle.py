@@ -17,6 +17,7 @@ from ledger.block import block_id
 from ledger.certificate import CommitCertificate, VoteKind, vote_digest
 from tests.sim.core.justified import is_justified
 from tests.sim.core.material import BAD, CHAIN, GENESIS, NAMES, SetPlan, proposer
+from tests.sim.core.memory import Memory
 from tests.sim.outcome import Violation
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ class Oracle:
         self.times: dict[int, int] = {}
         self.bodies: dict[bytes, Any] = {}
         self.faulty: set[bytes] = set()
+        self.memory = Memory()
+        self.digests: dict[tuple[VoteKind, int, int, bytes], bytes] = {}
 
     # --- what leaves a process --------------------------------------------------------------------------------------
 
@@ -144,10 +147,7 @@ class Oracle:
             raise Violation(f"no durable certificate behind {named(message)}")
         if block_id(lock.block.header) != message.block_id:
             raise Violation(f"the body beside the certificate is another block's: {named(message)}")
-        here = self.plan.at(message.height)
-        digest = vote_digest(
-            CHAIN, here.epoch.number, VoteKind.PREPARE, message.height, message.round, message.block_id
-        )
+        digest = self._digest(VoteKind.PREPARE, message.height, message.round, message.block_id)
         self._check_seals(message, lock.certificate.prepares, digest)
 
     def _check_seals(self, message: Message, seals: tuple[tuple[bytes, bytes], ...], digest: bytes) -> None:
@@ -165,6 +165,15 @@ class Oracle:
                 raise Violation(f"a forgotten lock of round {lock.certificate.round}: {named(message)}")
         elif message.prepared is not None:
             raise Violation(f"names a certificate that is not durable: {named(message)}")
+
+    def _digest(self, kind: VoteKind, height: int, round_: int, name: bytes) -> bytes:
+        place = (kind, height, round_, name)
+        found = self.digests.get(place)
+        if found is None:
+            found = self.digests[place] = vote_digest(
+                CHAIN, self.plan.at(height).epoch.number, kind, height, round_, name
+            )
+        return found
 
     # --- decisions --------------------------------------------------------------------------------------------------
 
@@ -184,7 +193,7 @@ class Oracle:
             raise Violation(f"{process.name} commits a block that does not verify, at height {height}")
         if header.epoch != here.epoch.number or header.validators_hash != here.hash:
             raise Violation(f"{process.name} commits a block of another set, at height {height}")
-        digest = vote_digest(CHAIN, here.epoch.number, VoteKind.COMMIT, height, certificate.round, name)
+        digest = self._digest(VoteKind.COMMIT, height, certificate.round, name)
         good = {key for key, seal in certificate.seals if key in here.validators and seal == key + digest}
         if len(good) < here.quorum or certificate.epoch != here.epoch.number:
             raise Violation(f"{process.name} commits height {height} with {len(good)} good seals")

@@ -21,9 +21,8 @@ def play(cluster: Cluster) -> None:
     cluster.run(int(random() * 150), cluster.now + 5_000)
     here = cluster.plan.at(1 + len(cluster.oracle.decisions))
     members = [one for one in cluster.processes if one.key in here.validators]
-    chosen = cluster.rng.sample(
-        members, min(len(members), here.faulty + 1 + int(random() * (len(members) - here.faulty)))
-    )
+    most = max(here.faulty + 1, here.quorum - 1)
+    chosen = cluster.rng.sample(members, min(len(members), here.faulty + 1 + int(random() * (most - here.faulty))))
     stopped = random() < 0.5
     cluster.note(f"--- outage of {', '.join(one.name for one in chosen)}: {'stopped' if stopped else 'cut off'}")
     if stopped:

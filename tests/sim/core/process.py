@@ -16,8 +16,9 @@ from consensus.messages import Message
 from consensus.state import Observing, State, restore
 from consensus.verified import VerifiedBlock
 from consensus.verify import verify_block
-from ledger.block import Block
+from ledger.block import Block, block_id
 from ledger.certificate import CommitCertificate, verify_certificate
+from ledger.errors import InvalidInput
 from ledger.types import Hash32, Height, PublicKey
 from tests.sim.core.disk import Disk
 from tests.sim.core.material import BAD, CHAIN, GENESIS, WALL, make_block, signer, verify
@@ -47,14 +48,15 @@ class Packet:
 
 
 class Decided:
-    """A committed block with its certificate."""
+    """A committed block with its certificate, or what the adversary says is one."""
 
-    __slots__ = ("block", "certificate", "id")
+    __slots__ = ("block", "certificate", "forged", "id")
 
-    def __init__(self, block: Block, certificate: CommitCertificate, id_: Hash32) -> None:
+    def __init__(self, block: Block, certificate: CommitCertificate, id_: Hash32, *, forged: bool = False) -> None:
         self.block = block
         self.certificate = certificate
         self.id = id_
+        self.forged = forged
 
 
 class Process:
@@ -271,6 +273,7 @@ class Process:
 
     def _broadcast(self, effect: do.Broadcast) -> None:
         self.cluster.oracle.said(self, effect.message)
+        self.cluster.oracle.memory.said(self, effect.message)
         self.cluster.broadcast(self, effect.message)
 
     def _send_to(self, effect: do.SendTo) -> None:
@@ -332,6 +335,7 @@ class Process:
 
     def _enter_observe(self, effect: do.EnterObserve) -> None:
         self.cluster.oracle.observes(self, effect)
+        self.cluster.oracle.memory.observes(self, effect)
 
     def _leave_observe(self, _effect: do.LeaveObserve) -> None:
         self.cluster.count("observer_signs_again")
@@ -380,6 +384,7 @@ class Process:
             authentic = packet.authentic if packet.authentic is not False else cluster.authenticate(packet)
             if authentic is not None:
                 self.give(on.LatestOwnMessage(authentic))
+                cluster.oracle.memory.heard_itself(self, authentic)
         if self.greeting:
             self.answered.add(peer)
             if len(self.answered) + 1 >= cluster.plan.at(len(self.chain) + 1).quorum:
@@ -417,6 +422,7 @@ class Process:
             wall = WALL + cluster.now + self.wall_skew_ms
             time_ms = max(wall, effect.after_ms + 1)
             made = make_block(cluster.plan, effect.height, self.key, parent, time_ms, serial=cluster.serial())
+            cluster.oracle.memory.found_good(self, block_id(made.header))
             self.give(on.BlockBuilt(effect.height, effect.round, made))
 
     def on_check(self, effect: do.CheckBlock) -> None:
@@ -429,11 +435,14 @@ class Process:
                 and header.parent == (self.chain[-1].id if self.chain else GENESIS)
                 and header.next_validators_hash == self.cluster.plan.at(height + 1).hash
             )
+            if ok:
+                self.cluster.oracle.memory.found_good(self, effect.block.id)
             self.give(on.BlockChecked(effect.height, effect.block.id, ok, "" if ok else "roots"))
 
     def on_commit(self, effect: do.CommitBlock) -> None:
         """The batch is written: block and certificate are durable together."""
         if effect.certificate.height == len(self.chain) + 1:
+            self.cluster.oracle.memory.commits(self, effect.block.id)
             self.decide(effect.block, effect.certificate)
 
     def decide(self, block: VerifiedBlock, certificate: CommitCertificate) -> None:
@@ -449,7 +458,13 @@ class Process:
         for decided in blocks:
             if decided.certificate.height == len(self.chain) + 1 and self.life == life:
                 here = self.cluster.plan.at(decided.certificate.height)
-                verify_certificate(decided.certificate, CHAIN, here.validators, verify)
+                try:
+                    verify_certificate(decided.certificate, CHAIN, here.validators, verify)
+                except InvalidInput:
+                    if not decided.forged:
+                        raise
+                    self.cluster.count("forged_decision_refused")
+                    return
                 self.cluster.count("imported")
                 self.decide(verify_block(decided.block), decided.certificate)
 

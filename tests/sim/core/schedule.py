@@ -65,6 +65,7 @@ def build(seed: int) -> Cluster:
         max_timeout_ms=(4_000, 16_000, 60_000)[int(random() * 3)],
         empty_block_ms=(2_000, 10_000)[int(random() * 2)],
         package_wait_ms=0 if random() < 0.85 else 150,
+        rebroadcast_ms=(1_000, 1_000, 300, 2_500)[int(random() * 4)],
     )
     cluster = Cluster(int(random() * (1 << 60)), plan, parameters)
     cluster.sync_ms = 0 if random() < 0.6 else 1 + int(random() * 6)
@@ -162,7 +163,7 @@ def play(cluster: Cluster) -> None:
     for process in cluster.processes:
         process.start()
     keep_polling(cluster)
-    if cluster.random() < 0.004:
+    if cluster.random() < 0.001:
         outage.play(cluster)
     else:
         disturb(cluster)
@@ -180,14 +181,14 @@ def disturb(cluster: Cluster) -> None:
     if any(isinstance(one, Twin) for one in cluster.processes):
         part_twins(cluster)
         cluster.count("twins")
-    cluster.run(int(random() * 60))
+    cluster.run(int(random() * 50))
     for _ in range(MIN_FAULTS + int(random() * random() * 5)):
         name = cluster.rng.choices(names, weights)[0]
         cluster.note(f"--- fault: {name}")
         FAULTS[name][1](cluster)
         cluster.faults += 1
         cluster.count(f"fault_{name}")
-        cluster.run(4 + int(random() * 50), cluster.now + 6_000)
+        cluster.run(3 + int(random() * 36), cluster.now + 6_000)
         if random() < 0.4:
             cluster.heal()
 
