@@ -1,8 +1,8 @@
 """What one validator says when this or that happens, written by hand from the paper, in ``tests/spec/notation.py``.
 
 Nothing here is computed. Where the paper and DESIGN.md 3 differ, DESIGN.md 3 is meant, and the story says so. After an
-arrow stands all that is said; what the validator lacks (``wants``), whether its timer runs, and what it would say again,
-only where it is the point.
+arrow stands all that is said; and, only where it is the point, what the validator lacks (``wants``), whether its timer
+runs, and what it would say ``again``.
 """
 
 from __future__ import annotations
@@ -342,5 +342,25 @@ STORIES["a justified proposal starts the timer, even when its block is refused"]
     propose 1 odd1               -> timer off
     propose 1 odd1 because 0 1 2 -> wants nothing, timer on
     timeout                      -> round-change 2, timer off
+    """,
+)
+STORIES["decided while the verdict is waited for: nothing more is voted"] = (
+    4,
+    3,
+    """
+    propose 0 a0                 -> wants execute a0
+    prepare 0 a0 by 0 1 2        -> nothing
+    commit 0 a0 by 0 1 2         -> wants execute a0, timer off
+    executed a0                  -> decide 0 a0
+    """,
+)
+STORIES["PREPAREs of a later round wait for us"] = (
+    4,
+    3,
+    """
+    prepare 1 a1 by 1            -> nothing
+    propose 1 a1 because 0 1 2   -> wants execute a1
+    executed a1                  -> prepare 1 a1
+    prepare 1 a1 by 0            -> commit 1 a1
     """,
 )
