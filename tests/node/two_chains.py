@@ -16,6 +16,7 @@ import contextlib
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
+from typing import Any
 
 from contracts.bridge.records import (
     BUSINESS,
@@ -44,6 +45,7 @@ from ledger.genesis import (
     parse_genesis,
 )
 from ledger.keys import SigningKey, key_text
+from ledger.rotation import RotationDoc
 from ledger.sealing_keys import DecryptionKey
 from node.calling import Caller
 from node.chain import Committed
@@ -76,6 +78,7 @@ class Net(Cluster):
         policies: name → lock.
         assets: asset → locks, each of which has one output of ``PURSE`` in it.
         accounts: named accounts.
+        rotation: of its validators.
         parameters: of the genesis.
     """
 
@@ -90,6 +93,7 @@ class Net(Cluster):
         policies: Callable[[Net], Mapping[str, str]],
         assets: Callable[[Net], Mapping[str, Sequence[str]]] = lambda _: {},
         accounts: Callable[[Net], Sequence[AccountDoc]] = lambda _: (),
+        rotation: RotationDoc | None = None,
         **parameters: int,
     ) -> None:
         super().__init__(len(validators) + len(fusion), len(validators))
@@ -125,6 +129,7 @@ class Net(Cluster):
             contracts=tuple(ContractDoc(address=kind, kind=kind) for kind in kinds),
             policies=tuple(PolicyDoc(name=policy, lock=text) for policy, text in sorted(policies(self).items())),
             parameters=Parameters(**parameters),
+            rotation=rotation,
         )
         self.genesis = parse_genesis(format_genesis(genesis))
 
@@ -156,6 +161,7 @@ class World:
         authorities: of the supervision validators, how many are authorities.
         empty_block_ms: longest time without a block, of both chains.
         base_timeout_ms: of consensus.
+        rotation: of the supervision validators.
         parameters: further parameters of both geneses.
 
     Attributes:
@@ -176,6 +182,7 @@ class World:
         authorities: int = 1,
         empty_block_ms: int = 10_000,
         base_timeout_ms: int = 1_000,
+        rotation: RotationDoc | None = None,
         **parameters: int,
     ) -> None:
         names = [f"Fusion {number}" for number in range(1, fusion + 1)]
@@ -201,6 +208,7 @@ class World:
                 "officers": lock_of([officer.signing for officer in self.officers], OFFICERS_NEEDED),
                 "authorities": lock_of([member.member for member in net.members[:authorities]]),
             },
+            rotation=rotation,
             **common,
         )
         rest = [(f"Member {n}", ("member", "service")) for n in range(validators - 2)]
@@ -410,7 +418,7 @@ def _accounts(net: Net) -> list[AccountDoc]:
 
 
 @contextlib.asynccontextmanager
-async def two_chains(*, introduce: bool = True, **options: int) -> AsyncIterator[World]:
+async def two_chains(*, introduce: bool = True, **options: Any) -> AsyncIterator[World]:
     """A running world; with ``introduce`` the bootstrap is done and nothing is under way."""
     world = World(**options)
     try:
