@@ -8,11 +8,22 @@ import pytest
 from msgspec.structs import replace
 
 from consensus.effects import EvidenceKind, ReportEvidence
-from consensus.messages import Prepare, encode_message
+from consensus.epoch import proposer
+from consensus.messages import (
+    EMPTY_JUSTIFICATION,
+    Commit,
+    Message,
+    Prepare,
+    Proposal,
+    RoundChange,
+    encode_message,
+)
 from contracts.validators import evidence as on_chain
 from ledger.certificate import VoteKind, vote_digest
+from ledger.encoding import encode
 from ledger.keys import SigningKey, key_text
 from ledger.misbehaviour import Fault, Misbehaviour, Statement, misbehaviour_codec
+from ledger.types import Height, Round
 from node import evidence as pool_module
 from node.core import NodeCore
 from node.evidence import MAX_PER_SIGNER, EvidencePool
@@ -61,20 +72,58 @@ def hear(core: NodeCore, evidence: Misbehaviour | bytes) -> Verdict:
     return core.evidence._on_gossip(SOMEBODY, payload)
 
 
-async def test_a_fault_in_the_votes_is_recorded_once_and_leaves_every_pool() -> None:
+def vote(cluster: Cluster, key: SigningKey, kind: VoteKind, payload: bytes, round_: int) -> bytes:
+    """What a validator signs at height 1, as ``vote_digest`` has it."""
+    return key.sign(vote_digest(cluster.genesis.chain_id, 0, kind, 1, round_, payload))
+
+
+def commit(cluster: Cluster, key: SigningKey, block: int, round_: int) -> Commit:
+    name = block.to_bytes(32, "big")
+    return Commit(1, round_, 0, key.public, vote(cluster, key, VoteKind.COMMIT, name, round_), name)
+
+
+def empty_round_change(cluster: Cluster, key: SigningKey, round_: int) -> RoundChange:
+    signature = vote(cluster, key, VoteKind.ROUND_CHANGE, encode((None, None)), round_)
+    return RoundChange(1, round_, 0, key.public, signature, None)
+
+
+async def unjustified(cluster: Cluster, key: SigningKey) -> Proposal:
+    """A proposal of a later round of the liar's, without any ROUND-CHANGE."""
+    chain = cluster.core(3).chain
+    mine = next(r for r in range(1, 9) if proposer(chain.epoch, chain.validators, Height(1), Round(r)) == key.public)
+    made = await chain.build([], key.public, chain.tip.header.time_ms + 1, lambda _tx_id, _code: None)
+    signature = vote(cluster, key, VoteKind.PROPOSAL, made.id + bytes(32), mine)
+    return Proposal(1, mine, 0, key.public, signature, made.block, EMPTY_JUSTIFICATION)
+
+
+async def lies(cluster: Cluster, key: SigningKey, fault_: str) -> list[Message]:
+    # Of later rounds, so that it does not matter how far this height is.
+    match fault_:
+        case "two PREPAREs":
+            return [prepare(cluster, key, 1, block, 5) for block in (1, 2)]
+        case "two COMMITs":
+            return [commit(cluster, key, block, 5) for block in (1, 2)]
+        case "unjustified_proposal":
+            return [await unjustified(cluster, key)]
+        case _:
+            return [commit(cluster, key, 1, 5), empty_round_change(cluster, key, 7)]
+
+
+@pytest.mark.parametrize("name", ["two PREPAREs", "two COMMITs", "unjustified_proposal", "forgotten_lock"])
+async def test_a_fault_in_the_votes_is_recorded_once_and_leaves_every_pool(name: str) -> None:
     async with running(Cluster(empty_block_ms=60_000)) as cluster:
         liar = cluster.members[3].validator
         # Votes that come before the first height has started are put off.
         await cluster.wait(lambda: all(cluster.core(i).driver._state.current for i in range(4)), PATIENCE_S)
-        for block in (1, 2):
-            # Of a later round, so that it does not matter how far this height is.
-            cluster.core(3).gossip.publish(Topic.VOTES, encode_message(prepare(cluster, liar, 1, block, 5)))
+        for message in await lies(cluster, liar, name):
+            cluster.core(3).gossip.publish(Topic.VOTES, encode_message(message))
         cores = [cluster.core(i) for i in range(4)]
         await cluster.wait(lambda: all(recorded(core) for core in cores), PATIENCE_S)
         await cluster.wait(lambda: not any(core.evidence.document()["waiting"] for core in cores), PATIENCE_S)
         for core in cores:
             (summary,) = recorded(core)
-            assert (summary.signer, summary.height, summary.fault) == (liar.public, 1, "conflicting_messages")
+            expected = "conflicting_messages" if name.startswith("two") else name
+            assert (summary.signer, summary.height, summary.fault) == (liar.public, 1, expected)
             assert summary.reporter != cluster.members[3].member.public
         shown = cores[0].evidence.document()
         assert shown["recorded"] == 1
@@ -145,8 +194,8 @@ async def test_a_flood_of_evidence_against_one_validator_is_bounded() -> None:
         verdicts = []
         for height in heights:
             verdicts.append(hear(core, proof(cluster, key, height)))
-            commit = replace(proof(cluster, key, height), fault=Fault.FORGOTTEN_LOCK.value)
-            assert hear(core, commit) in (Verdict.REJECT, Verdict.IGNORE)
+            other = replace(proof(cluster, key, height), fault=Fault.FORGOTTEN_LOCK.value)
+            assert hear(core, other) in (Verdict.REJECT, Verdict.IGNORE)
         assert verdicts[: min(MAX_PER_SIGNER, len(heights))] == [Verdict.ACCEPT] * min(MAX_PER_SIGNER, len(heights))
         assert core.evidence.document()["waiting"] <= MAX_PER_SIGNER
         for height in heights:
