@@ -192,6 +192,7 @@ def _summary(document: dict[str, Any]) -> dict[str, object]:
         "peer id": document.get("peer_id"),
         "chain": f"{chain.get('name')} ({str(chain.get('chain_id'))[:16]})",
         "height": f"{height}{behind}",
+        "signing": _signing(document),
         "validators": _set(document),
         "peers": len(document.get("peers") or []),
         "mempool": f"{mempool.get('transactions', 0)} transactions, {mempool.get('bytes', 0)} bytes",
@@ -199,6 +200,21 @@ def _summary(document: dict[str, Any]) -> dict[str, object]:
         "services": ", ".join(document.get("services") or []) or "none",
         "uptime": f"{document.get('uptime_s', 0):.0f} s",
     }
+
+
+def _signing(document: dict[str, Any]) -> str:
+    signer = document.get("signer") or {}
+    reason = signer.get("observing")
+    if not document.get("validator"):
+        said = "no"
+    elif reason is None:
+        said = "yes"
+    else:
+        through = signer.get("through_height")
+        until = "the other validators have answered" if through is None else f"height {through} is decided"
+        said = f"not until {until} ({str(reason).replace('_', ' ')})"
+    damaged = signer.get("damaged_logs") or []
+    return f"{said}; damaged signer logs kept: {', '.join(damaged)}" if damaged else said
 
 
 def _evidence(misbehaviour: dict[str, Any]) -> str:
