@@ -164,3 +164,27 @@ def test_status_shows_what_the_node_says(tmp_path, monkeypatch):
     for words in ("node0 of Platform B (validator)", "7, catching up to 9", "Insurer C", "3 transactions", "13 s"):
         assert words in text
     assert json.loads(invoke("status", "--socket", tmp_path / "s", "--json").stdout) == document
+
+
+@pytest.mark.parametrize(
+    ("validator", "signer", "said"),
+    [
+        (True, {"observing": None, "through_height": None, "damaged_logs": []}, "yes"),
+        (False, {"observing": None, "through_height": None, "damaged_logs": []}, "no"),
+        (
+            True,
+            {"observing": "signer_state_lost", "through_height": None, "damaged_logs": ["signer.log.damaged-1"]},
+            "not until the other validators have answered (signer state lost); damaged signer logs kept: "
+            "signer.log.damaged-1",
+        ),
+        (
+            True,
+            {"observing": "signer_state_rolled_back", "through_height": 7, "damaged_logs": []},
+            "not until height 7 is decided (signer state rolled back)",
+        ),
+    ],
+)
+def test_status_says_whether_the_node_signs(validator, signer, said):
+    from node.cli.node import _signing
+
+    assert _signing({"validator": validator, "signer": signer}) == said
