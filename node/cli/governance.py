@@ -15,6 +15,8 @@ COMMANDS: Final = {
     "approve": ("governance_decide", "Approve a proposal."),
     "withdraw": ("governance_decide", "Take an approval back."),
     "propose-validators": ("governance_sets", "Propose who comes into the validator set, and who leaves it."),
+    "propose-removal": ("governance_rotation", "Propose that a validator loses its seat in a rotating committee now."),
+    "propose-salt": ("governance_rotation", "Propose what orders the candidates of a rotating committee."),
     "propose-parameters": ("governance_sets", "Propose timeouts, block sizes and the like."),
     "propose-policy": ("governance_propose", "Propose a named policy, such as the officers."),
     "propose-kind": ("governance_propose", "Propose a flow kind, or a kind's next version."),

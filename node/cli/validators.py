@@ -7,20 +7,23 @@ from typing import Any
 import click
 
 from contracts.validators.calls import EpochPage, EpochsQuery
+from contracts.validators.rotation_calls import Rotation, RotationQuery
 from ledger.keys import key_text, parse_key
 from ledger.validators import ValidatorSet
 from node.cli.options import Target, target_options
 from node.cli.output import Report, reporting
 from node.cli.supervision_session import open_chain
+from node.cli.validators_rotation import tell_candidates
 from node.seat_forecast import condition_of
-from node.validator_names import CONTRACT
+from node.validator_names import CONTRACT, node_book
 
 
 @click.command()
 @target_options
 @click.option("--epochs", type=click.IntRange(1, 32), help="So many epochs instead, newest first.")
+@click.option("--candidates", is_flag=True, help="Of a rotating committee: who sits, and who enters next.")
 @reporting
-async def command(report: Report, target: Target, *, epochs: int | None) -> None:
+async def command(report: Report, target: Target, *, epochs: int | None, candidates: bool) -> None:
     """List the validators of the height that is being decided, and those that come with the next.
 
     \b
@@ -30,6 +33,10 @@ async def command(report: Report, target: Target, *, epochs: int | None) -> None
     async with open_chain(target) as client:
         if epochs is not None:
             _tell_epochs(report, await client.view(CONTRACT, "epochs", EpochsQuery(0, epochs), EpochPage))
+            return
+        if candidates:
+            rotation = await client.view(CONTRACT, "rotation", RotationQuery(), Rotation)
+            tell_candidates(report, (await client.info()).chain_id, rotation, await node_book(client))
             return
         status = await client.status()
     report.document(_tell(report, status))
