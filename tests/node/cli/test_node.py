@@ -173,9 +173,8 @@ def test_status_shows_what_the_node_says(tmp_path, monkeypatch):
         (False, {"observing": None, "through_height": None, "damaged_logs": []}, "no"),
         (
             True,
-            {"observing": "signer_state_lost", "through_height": None, "damaged_logs": ["signer.log.damaged-1"]},
-            "not until the other validators have answered (signer state lost); damaged signer logs kept: "
-            "signer.log.damaged-1",
+            {"observing": "signer_state_lost", "through_height": None, "damaged_logs": ["log.damaged-1"]},
+            "not until the other validators have answered (signer state lost); damaged signer logs kept: log.damaged-1",
         ),
         (
             True,
