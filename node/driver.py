@@ -19,6 +19,7 @@ import structlog
 
 from consensus import effects as fx
 from consensus import inputs as on
+from consensus.evidence import contradicted_seals
 from consensus.machine import step
 from consensus.messages import encode_message
 from consensus.records import SignerRecord, record_codec
@@ -124,7 +125,7 @@ class Driver:
         self._syncer = ThreadPoolExecutor(1, thread_name_prefix="signer-log")
         self._failure: BaseException | None = None
         self._importing = asyncio.Lock()
-        self.votes = VoteDesk(chain, state, feed=self.feed, backlog=self._inputs.__len__)
+        self.votes = VoteDesk(chain, state, feed=self.feed, backlog=self._inputs.__len__, report=self._report)
         self._started = False
         self.evidence_count = 0
         self.on_evidence: Callable[[fx.ReportEvidence], None] = lambda _effect: None
@@ -336,6 +337,8 @@ class Driver:
     async def _apply(self, candidate: Candidate, certificate: CommitCertificate) -> None:
         # What still executes on the old tip must not see the new state come in under it.
         self._work.cancel()
+        for fault in contradicted_seals(self._state.current, certificate):
+            self._report(fault)
         committed = await self._chain.commit(candidate, certificate)
         self.votes.forget()
         refused = frozenset(

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from typing import Final
 
 from consensus import inputs as on
-from consensus.messages import Message, Proposal, decode_message
+from consensus.effects import ReportEvidence
+from consensus.evidence import contradicted_seal
+from consensus.messages import Commit, Message, Proposal, decode_message
 from consensus.state import State
 from consensus.verify import authenticate, verify_message
 from ledger.block import block_codec, block_id
@@ -33,6 +35,7 @@ class VoteDesk:
         state: consensus state; read only.
         feed: takes inputs for the state machine.
         backlog: how many of them wait for their turn.
+        report: takes what shows that a validator signed against its own seal.
 
     Attributes:
         heard_ms: when each validator was last heard (monotonic clock).
@@ -40,12 +43,19 @@ class VoteDesk:
     """
 
     def __init__(
-        self, chain: Chain, state: State, *, feed: Callable[[on.Input], None], backlog: Callable[[], int]
+        self,
+        chain: Chain,
+        state: State,
+        *,
+        feed: Callable[[on.Input], None],
+        backlog: Callable[[], int],
+        report: Callable[[ReportEvidence], None] = lambda _fault: None,
     ) -> None:
         self._chain = chain
         self._state = state
         self._feed = feed
         self._backlog = backlog
+        self._report = report
         self._signatures = SignatureCache(VERIFIED_SIGNATURES)
         self._proposed: dict[bytes, Proposal] = {}
         self._answered: set[PublicKey] = set()
@@ -75,11 +85,19 @@ class VoteDesk:
         verified = verify_message(message, chain.chain_id, seats.epoch, seats.validators, self._signatures.verify)
         self.heard_ms[message.signer] = monotonic_ms()
         if message.height < height:
+            if isinstance(message, Commit) and message.block_id != chain.tip.block_id:
+                self._compare(message)
             # We have decided without it; a validator that hears others only through us may still need it.
             return Verdict.ACCEPT
         self.remember(message)
         self._feed(on.MessageReceived(verified, wall_ms()))
         return Verdict.ACCEPT
+
+    def _compare(self, message: Commit) -> None:
+        """A COMMIT for another block than its height's: whoever sealed that one in the same round signed twice."""
+        fault = contradicted_seal(message, self._chain.store.certificate(message.height))
+        if fault is not None:
+            self._report(fault)
 
     def on_latest(self, peer: PublicKey, payload: bytes) -> None:
         """A validator returned our own latest message that it has; nothing: it has none."""

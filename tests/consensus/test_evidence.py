@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pytest
 
 from consensus import effects as do
 from consensus.effects import EvidenceKind
-from consensus.evidence import misbehaviour_of
+from consensus.evidence import contradicted_seal, contradicted_seals, misbehaviour_of
 from consensus.justification import justify
 from consensus.messages import Justification
+from ledger.certificate import CommitCertificate
 from ledger.errors import InvalidProof
 from ledger.misbehaviour import Misbehaviour, check, misbehaviour_codec
 from tests.consensus.making import (
@@ -92,3 +95,50 @@ def test_a_forgotten_lock_is_proof_when_reported() -> None:
     with pytest.raises(InvalidProof):
         check(misbehaviour_of(do.ReportEvidence(EvidenceKind.FORGOTTEN_LOCK, key(1), first, kept), CHAIN),
               CHAIN, 0, validators(4), verify)  # fmt: skip
+
+
+# --- seals against votes ----------------------------------------------------------------------------------------------
+
+
+def sealed(block: bytes, by: tuple[int, ...] = (0, 1, 2), *, height: int = 1, round_: int = 0) -> CommitCertificate:
+    seals = tuple(sorted((key(i), commit(i, block, height=height, round_=round_).signature) for i in by))
+    return CommitCertificate(height, 0, round_, block, seals)
+
+
+def proved(effects: Iterable[do.ReportEvidence]) -> list[tuple[str, bytes]]:
+    found = [misbehaviour_of(effect, CHAIN) for effect in effects]
+    for evidence in found:
+        check(evidence, CHAIN, 0, validators(4), verify)
+    return [(evidence.fault, evidence.signer) for evidence in found]
+
+
+def test_a_seal_contradicts_the_vote_that_we_were_told_instead() -> None:
+    v = started()
+    v.hear(commit(1, ONE), commit(2, TWO), commit(3, ONE))
+    assert proved(contradicted_seals(v.state.current, sealed(TWO))) == [("conflicting_messages", key(1))]
+
+
+def test_a_seal_contradicts_a_round_change_that_has_forgotten_it() -> None:
+    v = started()
+    v.hear(round_change(1, 3), round_change(2, 3, certificate([0, 1, 2], TWO, round_=1)))
+    assert proved(contradicted_seals(v.state.current, sealed(TWO, round_=1))) == [("forgotten_lock", key(1))]
+
+
+def test_seals_of_another_height_or_round_contradict_nothing() -> None:
+    v = started()
+    v.hear(commit(1, ONE), round_change(2, 1, certificate([0, 1, 2], ONE)))
+    for other in (sealed(TWO, height=2), sealed(TWO, round_=1), sealed(ONE)):
+        assert proved(contradicted_seals(v.state.current, other)) == []
+    assert proved(contradicted_seals(None, sealed(TWO))) == []
+
+
+def test_a_late_commit_contradicts_the_seal_of_its_signer() -> None:
+    assert proved(filter(None, [contradicted_seal(commit(1, ONE), sealed(TWO))])) == [("conflicting_messages", key(1))]
+    for message, decided in (
+        (commit(1, TWO), sealed(TWO)),
+        (commit(3, ONE), sealed(TWO)),
+        (commit(1, ONE, round_=1), sealed(TWO)),
+        (commit(1, ONE, height=2), sealed(TWO)),
+        (commit(1, ONE), None),
+    ):
+        assert contradicted_seal(message, decided) is None

@@ -131,6 +131,21 @@ async def test_a_fault_in_the_votes_is_recorded_once_and_leaves_every_pool(name:
         assert shown["latest"][0]["recorded_at"] == recorded(cores[0])[0].recorded_at
 
 
+async def test_who_sealed_a_block_and_commits_another_one_later_is_reported() -> None:
+    async with running(Cluster(empty_block_ms=60_000)) as cluster:
+        transfer = cluster.transfer(0, 1, 5)
+        assert (await cluster.core(0).gateway.submit_and_wait(transfer, PATIENCE_S)).height == 1
+        await cluster.wait_height(1, seconds=PATIENCE_S)
+        # All have the same block, not the same seals: whoever sees the seal of this one reports it.
+        certificate = cluster.core(0).chain.store.certificate(1)
+        assert certificate is not None
+        liar = next(m for m in cluster.members[1:] if m.validator.public in dict(certificate.seals))
+        late = encode_message(commit(cluster, liar.validator, 9, certificate.round))
+        assert cluster.core(0).driver.votes.on_vote(late) is Verdict.ACCEPT
+        await cluster.wait(lambda: all(recorded(cluster.core(i)) for i in range(4)), PATIENCE_S)
+        assert recorded(cluster.core(0))[0].signer == liar.validator.public
+
+
 @pytest.mark.parametrize("silenced", ["no key", "a key that is not admitted"])
 async def test_evidence_reaches_the_chain_when_who_saw_the_fault_may_not_send(silenced: str) -> None:
     cluster = Cluster()
