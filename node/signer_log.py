@@ -62,6 +62,8 @@ class SignerLog:
             self.created = not path.exists()
             if self.created:
                 _write_new(directory, ())
+                # The directory may be as new as the log.
+                _sync_directory(directory.parent)
             data = path.read_bytes()
             self._records, good = _scan(data)
             self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
