@@ -15,6 +15,8 @@ from tests.functional.load import make_network
 
 HANGS_AFTER_S = 400
 """Real daemons on a busy machine take their time; only what hangs is ended."""
+START_S = 120.0
+"""Nodes that start all at once on a machine that does other things beside."""
 Start = Callable[..., AbstractAsyncContextManager[Devnet]]
 
 
@@ -38,7 +40,7 @@ def start(tmp_path: Path) -> Start:
         names = [node.name for node in network.nodes] if run is None else list(run)
         async with Devnet(network.directory) as devnet:
             await devnet.start(names)
-            await devnet.wait_ready(names, peers=len(names) - 1 if peers is None else peers)
+            await devnet.wait_ready(names, peers=len(names) - 1 if peers is None else peers, timeout_s=START_S)
             try:
                 yield devnet
             except BaseException:
