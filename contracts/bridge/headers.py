@@ -92,7 +92,9 @@ def follow(context: CallContext, proofs: Sequence[HeaderProof], verify: Verify) 
     client = client_of(context.state, chain_id)
     for proof in proofs:
         if proof.header.height <= client.state.latest.height:
-            continue
+            kept = kept_header(context.state, client.role, proof.header.height)
+            if kept is None or kept.block_id == block_id(proof.header):
+                continue
         outcome = trust(context, client, proof, verify)
         client = need_client(context.state, client.role)
         if outcome == FROZE:

@@ -253,6 +253,23 @@ def test_a_hand_over_that_contradicts_a_known_one_freezes_the_client(chains: tup
     follow(business, [certified(supervision, first + 1)], "bridge_frozen")
 
 
+def test_a_header_that_contradicts_a_known_change_freezes_the_client(chains: tuple[Chain, Chain]) -> None:
+    """A relay that sees the other side of a fork shows it, though the client is past that height."""
+    business, supervision = chains
+    blocks(supervision, EPOCH_BLOCKS * 2)
+    heights = changes(supervision, client(business).state.latest.height, supervision.height)
+    follow(business, [certified(supervision, height) for height in heights])
+    first = heights[0]
+    other = replace(supervision.headers[first], time_ms=supervision.headers[first].time_ms + 1)
+    deciders = supervision.deciders[first]
+    keys = tuple(sorted(bytes(key.public) for key in deciders))
+    unsigned = HeaderProof(other, certify(other, deciders[:2]), keys, 0, None)
+    follow(business, [unsigned], "bridge_certificate_invalid")
+    signed = replace(unsigned, certificate=certify(other, deciders))
+    assert follow(business, [signed]).frozen
+    assert client(business).state.frozen
+
+
 def test_a_removed_member_forges_nothing_after_an_emergency(chains: tuple[Chain, Chain]) -> None:
     business, supervision = chains
     former = list(supervision.deciders[-1])
