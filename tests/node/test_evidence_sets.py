@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from consensus.effects import EvidenceKind, ReportEvidence
 from ledger.errors import InvalidProof, NotFound
+from ledger.genesis import format_genesis, parse_genesis
+from ledger.rotation import GroupDoc, RotationDoc
 from ledger.types import Height
 from node.client import Client
 from node.evidence_bundle import read_bundle
@@ -107,3 +110,31 @@ async def test_evidence_is_judged_by_the_set_of_its_height_while_sets_change() -
         assert hear(core, proof(cluster, gone, came - 1, epoch=first)) is Verdict.ACCEPT
         assert hear(core, proof(cluster, new, came, epoch=second)) is Verdict.ACCEPT
         assert chain.store.header(Height(came)).epoch == second
+
+
+async def test_evidence_is_provable_when_a_committee_rotates(tmp_path: Path) -> None:
+    cluster = Cluster(6, empty_block_ms=100)
+    groups = (
+        GroupDoc(name="regulator", organisations=(), exempt=True),
+        GroupDoc(name="operations", organisations=("Member 4", "Member 5"), seats=1),
+    )
+    rotation = RotationDoc(committee=4, epoch_blocks=4, groups=groups)
+    cluster.genesis = parse_genesis(format_genesis(replace(cluster.genesis, rotation=rotation)))
+    async with running(cluster):
+        chain = cluster.core(0).chain
+        await cluster.wait(lambda: chain.epoch.number >= 3, PATIENCE_S)
+        height = chain.epoch.start
+        accused = next(i for i, m in enumerate(cluster.members) if m.validator.public in chain.validators)
+        accuse(cluster, (accused + 1) % 6, accused, height, chain.epoch.number)
+        await cluster.wait(lambda: bool(recorded(cluster.core(0))), PATIENCE_S)
+        async with client_of(cluster, 0, tmp_path) as client:
+            (found,) = await recorded_evidence(client)
+            data = await export_misbehaviour(client, found.id)
+    assert verify_misbehaviour(read_bundle(data), cluster.genesis).evidence.height == height
+    content = json.loads(data)["content"]
+    assert len(content["headers"]) > 2
+    for left_out in range(len(content["headers"]) - 1):
+        fewer = [*content["headers"][:left_out], *content["headers"][left_out + 1 :]]
+        document = {**json.loads(data), "content": {**content, "headers": fewer}}
+        with pytest.raises(InvalidProof):
+            verify_misbehaviour(read_bundle(json.dumps(document, indent=1).encode() + b"\n"), cluster.genesis)
