@@ -14,10 +14,13 @@ from consensus.messages import (
     SignatureField,
     max_round_change_bytes,
 )
-from ledger.block import Block, block_codec
+from ledger.block import MAX_BLOCK_TRANSACTIONS, Block, block_codec
 from ledger.certificate import VoteKind
 from ledger.encoding import Codec, Record
+from ledger.transaction import MAX_TRANSACTION_BYTES
 from ledger.validators import MAX_VALIDATORS
+
+MAX_LOCKED_PARTS: Final = 64
 
 
 class SignedVote(Record, frozen=True, tag=0):
@@ -42,7 +45,7 @@ class SignedVote(Record, frozen=True, tag=0):
 
 
 class PreparedBlock(Record, frozen=True, tag=1):
-    """Our lock: the certificate and the whole block, which others may ask us for."""
+    """Our lock: the certificate, and the block with its refs, which others may ask us for."""
 
     height: HeightField
     certificate: PreparedCertificate
@@ -60,10 +63,29 @@ class Forgotten(Record, frozen=True, tag=2):
     through_height: HeightField | None
 
 
-SignerRecord = SignedVote | PreparedBlock | Forgotten
+class LockedBody(Record, frozen=True, tag=3):
+    """Transactions of the block of a lock, some of them; they stand before the lock (``node.locked_body``).
 
-MAX_RECORD_BYTES: Final = block_codec.max_bytes + max_round_change_bytes(MAX_VALIDATORS)
+    Attributes:
+        height: of the block.
+        block_id: of it.
+        part: 0, 1, … in the block's order.
+        transactions: wire bytes.
+    """
+
+    height: HeightField
+    block_id: HashField
+    part: Annotated[int, Meta(ge=0, le=MAX_LOCKED_PARTS - 1)]
+    transactions: Annotated[tuple[bytes, ...], Meta(min_length=1, max_length=MAX_BLOCK_TRANSACTIONS)]
+
+
+SignerRecord = SignedVote | PreparedBlock | Forgotten | LockedBody
+
+_MAX_LOCK_BYTES: Final = block_codec.max_bytes + max_round_change_bytes(MAX_VALIDATORS)
+_MAX_BODY_BYTES: Final = 2 * MAX_TRANSACTION_BYTES + 8 * MAX_BLOCK_TRANSACTIONS
+"""A record takes transactions that begin within 256 KiB, which is as long as one of them may be."""
+MAX_RECORD_BYTES: Final = max(_MAX_LOCK_BYTES, _MAX_BODY_BYTES)
 record_codec: Codec[SignerRecord] = Codec(
-    cast("Any", SignedVote | PreparedBlock | Forgotten), MAX_RECORD_BYTES, "signer record"
+    cast("Any", SignedVote | PreparedBlock | Forgotten | LockedBody), MAX_RECORD_BYTES, "signer record"
 )
 """Between ``Persist`` effects and the bytes of ``node.signer_log``."""

@@ -24,7 +24,7 @@ from consensus.messages import (
     PreparedCertificate,
     decode_message,
 )
-from consensus.records import Forgotten, PreparedBlock, SignedVote, SignerRecord
+from consensus.records import Forgotten, LockedBody, PreparedBlock, SignedVote, SignerRecord
 from consensus.tally import RoundChangeTally, SeenRounds, VoteTally
 from consensus.timing import Parameters
 from consensus.verified import VerifiedBlock, VerifiedProposal
@@ -286,6 +286,8 @@ def restore(
             votes.append(record)
         elif isinstance(record, Forgotten):
             forgotten = record
+        elif isinstance(record, LockedBody):
+            continue  # For whoever executes the block.
         elif prepared is None or _prepared_place(prepared) <= _prepared_place(record):
             prepared = record
     try:

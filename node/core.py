@@ -12,6 +12,7 @@ from typing import Final
 
 import structlog
 
+from consensus.records import SignerRecord
 from consensus.state import State, restore
 from ledger.genesis import Genesis
 from ledger.keys import SigningKey, key_text
@@ -117,23 +118,26 @@ class NodeCore:
         self._lapsed: tuple[PublicKey, ...] = ()
         self.listeners: list[Callable[[Committed], None]] = [self.evidence.on_block]
         self.signer_log: DurableLog | None = None
-        state = self._consensus_state(open_signer_log)
+        state, records = self._consensus_state(open_signer_log)
         self.driver = Driver(
             self.chain, self.mempool, state, self.signer_log, self.fetcher, self.peers, self._on_committed
         )
+        self.driver.locked.restore(records)
         self.driver.on_evidence = self.evidence.on_report
         self.intake.attach(self.gossip)
         self.fetcher.attach(self.peers)
         self.synchroniser.attach(self.driver, self.peers)
         self.peers.attach(self.driver, answer_service)
 
-    def _consensus_state(self, open_signer_log: Callable[[], tuple[DurableLog, list[bytes], bool]]) -> State:
+    def _consensus_state(
+        self, open_signer_log: Callable[[], tuple[DurableLog, list[bytes], bool]]
+    ) -> tuple[State, list[SignerRecord]]:
         chain_id, sign = self.chain.chain_id, self.key.sign
         parameters = consensus_parameters(self.chain.parameters)
         # Whoever is not a validator may become one while it runs: its log is there from the first day.
         self.signer_log, data, _ = open_signer_log()
         records = recover(self.chain, self.key.public, self.signer_log, data)
-        return restore(records, chain_id, self.key.public, sign, parameters)
+        return restore(records, chain_id, self.key.public, sign, parameters), records
 
     def _seated(self) -> frozenset[PublicKey]:
         """Who decides the next heights, as far as they are known, and the last one: they need to stay connected."""

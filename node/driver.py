@@ -22,7 +22,7 @@ from consensus import inputs as on
 from consensus.evidence import contradicted_seals
 from consensus.machine import step
 from consensus.messages import encode_message
-from consensus.records import SignerRecord, record_codec
+from consensus.records import PreparedBlock, SignerRecord, record_codec
 from consensus.state import Observing, State, live_records
 from consensus.timing import Parameters
 from consensus.verified import VerifiedBlock
@@ -37,6 +37,7 @@ from node.block_work import BlockWork
 from node.chain import Candidate, Chain, Committed
 from node.clock import monotonic_ms, wall_ms
 from node.fetch import Fetcher
+from node.locked_body import LockedBodies
 from node.mempool import Mempool
 from node.votes import VoteDesk
 
@@ -125,6 +126,7 @@ class Driver:
         self._syncer = ThreadPoolExecutor(1, thread_name_prefix="signer-log")
         self._failure: BaseException | None = None
         self._importing = asyncio.Lock()
+        self.locked = LockedBodies(chain, fetcher)
         self.votes = VoteDesk(chain, state, feed=self.feed, backlog=self._inputs.__len__, report=self._report)
         self._started = False
         self.evidence_count = 0
@@ -223,9 +225,13 @@ class Driver:
         signer_log = self._signer_log
         if signer_log is None:
             raise BrokenInvariant("a node without signer log was asked to sign")
-        data = [record_codec.encode(record) for record in records]
+        data: list[bytes] = []
+        for record in records:
+            if isinstance(record, PreparedBlock):
+                data += self.locked.of(record)
+            data.append(record_codec.encode(record))
         live = (
-            [record_codec.encode(record) for record in live_records(self._state)]
+            [*self.locked.live(self._state), *(record_codec.encode(record) for record in live_records(self._state))]
             if signer_log.needs_compaction
             else None
         )

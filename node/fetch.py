@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, Protocol
 
 import structlog
@@ -51,6 +51,7 @@ class Fetcher:
         self._mempool = mempool
         self._fetched: dict[bytes, Transaction] = {}
         self._fetched_bytes = 0
+        self._held: dict[bytes, Transaction] = {}
         self._peers: RequestSender | None = None
 
     def attach(self, peers: RequestSender) -> None:
@@ -61,10 +62,15 @@ class Fetcher:
         """A height is over: what was fetched for it is not needed any more."""
         self._fetched.clear()
         self._fetched_bytes = 0
+        self._held.clear()
+
+    def hold(self, transactions: Iterable[Transaction]) -> None:
+        """Keeps transactions of a block that we are locked on, whatever else is fetched, until the height is over."""
+        self._held = {transaction.ref: transaction for transaction in transactions}
 
     def find(self, ref: bytes) -> Transaction | None:
-        """A waiting or fetched transaction."""
-        return self._mempool.find(TxRef(ref)) or self._fetched.get(ref)
+        """A waiting, fetched or held transaction."""
+        return self._mempool.find(TxRef(ref)) or self._fetched.get(ref) or self._held.get(ref)
 
     def _sources(self, first: Sequence[PublicKey]) -> list[PeerId]:
         peers = self._peers

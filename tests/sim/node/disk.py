@@ -109,6 +109,11 @@ class FakePath:
     def __str__(self) -> str:
         return f"/sim/{self.name}"
 
+    @property
+    def parent(self) -> FakePath:
+        """What the directory is in, which is there and stays."""
+        return FakePath(self.directory if self.name else Directory())
+
     def exists(self) -> bool:
         return self.name in self.directory.names
 
