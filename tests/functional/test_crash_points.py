@@ -52,7 +52,7 @@ async def assert_nothing_was_harmed(devnet: Devnet, load: Load, victim: Crasher)
     await assert_agreement(load, timeout_s=60)
     await chain_goes_on(devnet.network.nodes, timeout_s=60)
     messages = victim.messages()
-    assert len(messages) > 50
+    assert len(messages) > 20
     assert_no_contradiction(messages, devnet.network.chain_id)
     for node in devnet.network.nodes:
         async with Client(node.socket) as client:
