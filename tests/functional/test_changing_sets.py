@@ -15,6 +15,7 @@ import pytest
 from contracts.validators.calls import EpochPage, EpochsQuery
 from ledger.certificate import CommitCertificate, verify_certificate
 from ledger.document import from_document
+from ledger.genesis import Parameters
 from ledger.types import PublicKey
 from ledger.validators import ValidatorSet
 from node.client import Client
@@ -26,6 +27,8 @@ from tests.functional.load import Load, ask, assert_agreement, height_of, until,
 pytestmark = pytest.mark.functional
 
 PATIENCE_S = 120.0
+UNHURRIED = Parameters(empty_block_ms=3_000, max_timeout_ms=8_000, package_transactions=64, package_ms=100)
+"""One validator alone would make hundreds of blocks a second, and every one of them is compared on seven nodes."""
 SERVED = ["node0", "node2", "node4", "node6"]
 """Where transactions are handed in: nodes that come, that stay and that leave."""
 
@@ -105,7 +108,7 @@ async def assert_seated(nodes: Sequence[NetworkNode], expected: set[str]) -> Non
 
 
 async def test_set_goes_from_one_to_four_to_seven_to_four_others_under_load(start: Start, seed: int) -> None:
-    async with start(validators=1, observers=6, candidates=True) as devnet:
+    async with start(validators=1, observers=6, candidates=True, parameters=UNHURRIED) as devnet:
         nodes = devnet.network.nodes
         names = {node.name: node.organisation for node in nodes}
         load = Load(devnet.network, seed, at=SERVED)
@@ -139,5 +142,6 @@ async def test_set_goes_from_one_to_four_to_seven_to_four_others_under_load(star
         await devnet.start(["node1", "node2", "node3"])
         await devnet.wait_ready(peers=6, timeout_s=PATIENCE_S)
         await assert_agreement(load, timeout_s=PATIENCE_S)
+        print(f"{await height_of(nodes[0])} blocks, {len(load.acknowledged)} transfers")
         for node in nodes:
             assert await assert_certified(devnet, node) == [1, 4, 7, 4]
