@@ -41,7 +41,7 @@ PATIENCE_S: Final = 120.0
 KILL_AT: Final = 100
 """Filings authorised when the fusion node that relays is killed."""
 POLL_S: Final = 0.05
-CATCH_UP_S: Final = 120.0
+CATCH_UP_S: Final = 300.0
 REASONS: Final = (
     "rules_reviewer_listed",
     "rules_subject_listed",
