@@ -287,7 +287,7 @@ def false_justification(puppet: Puppet, message: Message) -> Sequence[Message] |
     signers = {one.signer for one in changes}
     changes += [forge.change(key, here, height, round_) for key in adversary.keys if key not in signers]
     changes = [one for one in changes if one.signer in here.validators]
-    older = [one for r in range(1, round_) for one in adversary.known_changes(height, r)]
+    older = [one for r in range(max(1, round_ - 8), round_) for one in adversary.known_changes(height, r)]
     way, why, name = forge.false_justification(cluster.random, here, height, round_, changes, older)
     block = next((one for one in adversary.blocks(height) if block_id(one.header) == name), None)
     if block is None:
