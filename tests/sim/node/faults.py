@@ -233,8 +233,8 @@ class Faults:
         """A wall clock jumps, seldom further than the chain puts up with."""
         machine = self.random.choice(self.net.machines)
         far = self.random.random() < 0.3
-        machine.wall_offset_us += self.random.randint(-60_000_000, 60_000_000) if far else self.random.randint(
-            -4_000_000, 4_000_000
+        machine.wall_offset_us += (
+            self.random.randint(-60_000_000, 60_000_000) if far else self.random.randint(-4_000_000, 4_000_000)
         )
         self.net.world.note(machine.name, f"its clock is {machine.wall_offset_us / 1e6:+.3f} s off")
         await self._pass(3.0)
@@ -270,6 +270,8 @@ class Faults:
 
     def _may_forget(self, machine: Machine) -> bool:
         """At most f validators may sign what they have signed before: they count as faulty."""
+        if self.net.sets_change:
+            return False
         if machine.amnesiac or machine.index >= self.net.stage.validators:
             machine.amnesiac = True
             return True

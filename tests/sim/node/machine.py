@@ -201,7 +201,9 @@ class Machine:
         world.loop.finish_jobs(process)
         process.dead = True
         self.disk = self.disk.closed()
-        left = [task.get_name() for task in process.live_tasks()] + world.loop.pending_timers(process, ("SimLink", "VirtualLoop"))
+        left = [task.get_name() for task in process.live_tasks()] + world.loop.pending_timers(
+            process, ("SimLink", "VirtualLoop")
+        )
         if left:
             world.violate(f"{self.name} left behind: {', '.join(left)}")
 

@@ -31,6 +31,7 @@ class Net:
         self.stage = stage
         self.prefix = prefix
         self._missing = {frozenset(pair) for pair in missing}
+        self.sets_change = False
         self.log_bound_bytes = world.random.choice((2_000, 20_000, 16 * 1024 * 1024))
         self.network = SimNetwork(world.loop, world.random, world.met)
         if world.tracing:

@@ -101,9 +101,7 @@ class SimLink(MemoryLink):
             return
         self._pumping = True
         net = owner.net
-        net.loop.call_at_us(
-            net.loop.now_us + net.delay_us(), self._deliver, context=self.remote._owner.process.context
-        )
+        net.loop.call_at_us(net.loop.now_us + net.delay_us(), self._deliver, context=self.remote._owner.process.context)
 
     def _deliver(self) -> None:
         self._pumping = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from tests.sim.node.faults import Faults
+from tests.sim.node.governing import change_sets
 from tests.sim.node.load import Load
 from tests.sim.node.net import Net
 from tests.sim.node.stage import stage
@@ -30,7 +31,11 @@ async def _one_chain(world: World) -> None:
     world.met[f"n={validators}"] += 1
     world.met["observer"] += observers
     parameters = random.choice(((), (("empty_block_ms", 3_000),), (("package_ms", 200), ("package_transactions", 4))))
+    changing = random.random() < 0.2
+    if changing:
+        observers = random.randint(1, max(1, 7 - validators))
     net = Net(world, stage(validators, validators + observers, parameters))
+    net.sets_change = changing
     world.nets.append(net)
     load, faults = Load(net), Faults(net)
     for machine in net.machines:
@@ -38,11 +43,14 @@ async def _one_chain(world: World) -> None:
     net.start()
     ended = asyncio.Event()
     clients = world.loop.create_task(_clients(world, load, ended))
+    governors = world.loop.create_task(change_sets(world, net, load, ended)) if changing else None
     await world.sleep(random.uniform(0.0, 0.5))
     counts = random.choice(((5,), (6,), (3, 2), (3, 3), (2, 2, 2)))
     await asyncio.gather(*[_several(world, faults, count) for count in counts])
     ended.set()
     await clients
+    if governors is not None:
+        await governors
     await heal(world, net)
     await settle(world, net, load)
     await net.stop()

@@ -144,7 +144,9 @@ class Watch:
                 index = self._by_key.get(bytes(effect.signer))
                 met["evidence"] += 1
                 if index is None or not self.net.machines[index].amnesiac:
-                    self.net.world.violate(f"{machine.name} accuses the honest {key_text(effect.signer)}: {effect.kind}")
+                    self.net.world.violate(
+                        f"{machine.name} accuses the honest {key_text(effect.signer)}: {effect.kind}"
+                    )
             case fx.EnterObserve():
                 met[f"observe:{effect.reason}"] += 1
                 if not machine.amnesiac:
@@ -168,7 +170,7 @@ class Watch:
         receipts = committed.candidate.result.receipts
         wires = [transaction.tx_id for transaction in committed.candidate.transactions]
         self._decide(machine, height, name, wires, receipts, committed.certificate.round)
-        self.sets[height + 1] = core.chain.validators
+        self._learn_set(height + 1, core.chain.validators)
         if committed.certificate.block_id != name:
             world.violate(f"{machine.name} committed {height} with the certificate of another block")
         self._bounds(machine, core)
@@ -185,8 +187,17 @@ class Watch:
             certificate = chain.store.certificate(missed)
             name = block_id(chain.store.header(missed))
             self._decide(machine, missed, name, ids, chain.store.receipts(missed), certificate.round)
-            self.sets.setdefault(missed, chain.seats_at(missed).validators)
-        self.sets.setdefault(tip + 1, chain.validators)
+            self._learn_set(missed, chain.seats_at(missed).validators)
+        self._learn_set(tip + 1, chain.validators)
+
+    def _learn_set(self, height: int, validators: ValidatorSet) -> None:
+        known = self.sets.get(height)
+        if known is None:
+            self.sets[height] = validators
+            changed = height > 1 and height - 1 in self.sets and self.sets[height - 1] != validators
+            self.net.world.met["set_changed"] += changed
+        elif known != validators:
+            self.net.world.violate(f"two sets for height {height}")
 
     def _decide(
         self, machine: Machine, height: int, name: bytes, ids: Sequence[bytes], receipts: Sequence[bytes], round_: int
