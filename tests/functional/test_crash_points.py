@@ -10,6 +10,7 @@ from time import monotonic
 
 import pytest
 
+from ledger.genesis import Parameters
 from node.cli.exit_codes import STORAGE
 from node.client import Client
 from node.devnet import Devnet
@@ -22,6 +23,8 @@ from tests.functional.load import Load, assert_agreement, chain_goes_on
 pytestmark = pytest.mark.functional
 
 VICTIM, OTHERS = "node3", ("node0", "node1", "node2")
+PATIENT = Parameters(empty_block_ms=3_000, base_timeout_ms=2_500, max_timeout_ms=8_000)
+"""The others wait in a round for long enough that the victim, back again, has its say in the round in which it died."""
 LUCK = {f"effect.{name}.{when}" for name in ("FetchBlock", "SendDecided", "SendTo") for when in ("before", "after")}
 """What a validator orders only when messages to it are lost or late: simulation reaches these, by the seed."""
 TORN = {"recovery.log_cut.before", "recovery.log_cut.after"}
@@ -66,7 +69,10 @@ async def test_nothing_is_contradicted_or_lost_when_a_validator_dies_at_every_na
     order = random.Random(seed)
     points = sorted(set(POINTS) - LUCK - {FORGETFUL})
     order.shuffle(points)
-    async with start(run=OTHERS) as devnet, crasher(devnet.network.node(VICTIM)) as victim:
+    async with (
+        start(run=OTHERS, parameters=PATIENT) as devnet,
+        crasher(devnet.network.node(VICTIM)) as victim,
+    ):
         load = Load(devnet.network, seed, at=OTHERS)
         began = monotonic()
         async with load.running():
