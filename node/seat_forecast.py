@@ -129,7 +129,7 @@ def forecast(
             found.append(Warned("added_behind", f"{seat.name} comes into the set and is not synced: {seat.why}"))
     size = committee or len(after)
     quorum, max_faulty = (2 * size - 1) // 3 + 1, (size - 1) // 3
-    found += _of_numbers(before, after, live, quorum, max_faulty)
+    found += _of_numbers(before, after, live, quorum)
     return Forecast(before, after, seats, live, quorum, max_faulty, tuple(found))
 
 
@@ -139,7 +139,7 @@ def change_between(before: ValidatorSet, change: ChangeSet) -> ValidatorSet:
     return ValidatorSet(sorted(keys))
 
 
-def _of_numbers(before: ValidatorSet, after: ValidatorSet, live: int, quorum: int, max_faulty: int) -> Sequence[Warned]:
+def _of_numbers(before: ValidatorSet, after: ValidatorSet, live: int, quorum: int) -> Sequence[Warned]:
     found: list[Warned] = []
     away = len(after) - live
     if live < quorum:
@@ -150,7 +150,7 @@ def _of_numbers(before: ValidatorSet, after: ValidatorSet, live: int, quorum: in
                 f"and cannot even take this back, until {quorum - live} more come back",
             )
         )
-    elif live == quorum and away and max_faulty:
+    elif live == quorum and away:
         found.append(
             Warned("none_to_spare", f"with {away} of {len(after)} offline, the chain stops when one more fails")
         )

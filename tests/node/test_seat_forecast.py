@@ -141,6 +141,11 @@ def test_live_ones_that_leave_count_for_nothing() -> None:
     assert (found.live, found.quorum, codes(found)) == (1, 2, ["below_quorum", "many_leave"])
 
 
+@pytest.mark.parametrize(("before", "after"), [((0, 1, 2, 3), (0, 1, 2, 3, 4)), ((0, 1), (0, 1, 4))])
+def test_last_spare_one_is_warned_of(before: tuple[int, ...], after: tuple[int, ...]) -> None:
+    assert "none_to_spare" in codes(predicted(others(*before[1:]), before, after))
+
+
 def test_removing_the_one_that_is_dead_needs_no_warning() -> None:
     assert codes(predicted(others(1, 2), (0, 1, 2, 3), (0, 1, 2))) == []
 
