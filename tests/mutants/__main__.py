@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from tests.mutants.catalogue import MUTANTS
-from tests.mutants.hunt import Fate, Limits, control, hunt, report
+from tests.mutants.hunt import Fate, Limits, control, hunt, record, report
 from tests.mutants.mutant import ROOT, misfits_of
 
 CONTROL_SEEDS = 200
@@ -23,6 +23,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--node-seeds", type=int, default=Limits.node_seeds, help="of the node simulator; 0: none")
     parser.add_argument("--start", type=int, default=0, help="first seed")
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument(
+        "--record", action="store_true", help="keep who killed whom for the quick check of scripts/test"
+    )
     parser.add_argument("--list", action="store_true", help="show the mutants and check that their patches fit")
     return parser.parse_args(arguments)
 
@@ -58,7 +61,7 @@ def main(arguments: list[str]) -> int:
     stages = [("simulator", CONTROL_SEEDS), ("scenario", 0)]
     if limits.node_seeds:
         stages.append(("node simulator", CONTROL_SEEDS // 10))
-    wrong = control(stages)
+    wrong = control(stages, options.start)
     if wrong:
         print("without any mutant:", *wrong, sep="\n", file=sys.stderr)
         return 2
@@ -67,6 +70,8 @@ def main(arguments: list[str]) -> int:
     result = report(fates)
     counts = ", ".join(f"{count} by {stage}" for stage, count in result["by"].items() if count)
     print(f"{result['killed']} of {result['mutants']} killed: {counts}")
+    if options.record:
+        record(fates)
     if options.json is not None:
         options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     if result["survivors"]:

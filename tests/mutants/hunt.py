@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 
 from tests.mutants.catalogue import MUTANTS
@@ -17,6 +18,13 @@ from tests.mutants.trial import CONTROL, STAGES
 
 TRIAL_SECONDS: Final = 600
 """A trial that takes longer is no kill, it is an error of the hunt."""
+
+
+KILLERS: Final = ROOT / "tests" / "mutants" / "killers.json"
+
+
+class HuntError(Exception):
+    """A trial that came to no verdict."""
 
 
 @dataclass(frozen=True)
@@ -57,21 +65,71 @@ class Fate:
     passed: tuple[str, ...]
 
 
-def trial(name: str, stage: str, start: int = 0, seeds: int = 0) -> dict[str, Any]:
+def trial(name: str, stage: str, start: int = 0, end: int = 0) -> dict[str, Any]:
     """One trial (see ``tests.mutants.trial``).
 
     Raises:
-        RuntimeError: the process did not print a verdict: the patch does not fit, or it ran too long.
+        HuntError: the process did not print a verdict: the patch does not fit, or it ran too long.
     """
-    command = [sys.executable, "-m", "tests.mutants.trial", name, stage, str(start), str(seeds)]
-    done = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=TRIAL_SECONDS, check=False, stdin=subprocess.DEVNULL
-    )
+    command = [sys.executable, "-m", "tests.mutants.trial", name, stage, str(start), str(end)]
+    try:
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=TRIAL_SECONDS, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise HuntError(f"{name} took more than {TRIAL_SECONDS} s at stage {stage}") from error
     lines = done.stdout.strip().splitlines()
     if done.returncode or not lines:
-        raise RuntimeError(f"{name} could not be tried at stage {stage}:\n{done.stdout[-1000:]}\n{done.stderr[-3000:]}")
+        raise HuntError(f"{name} could not be tried at stage {stage}:\n{done.stdout[-1000:]}\n{done.stderr[-3000:]}")
     found: dict[str, Any] = json.loads(lines[-1])
     return found
+
+
+@cache
+def is_noticed_anyway(stage: str, seed: int) -> bool:
+    """Whether the product as it is fails that schedule too: then it proves nothing about any mutant."""
+    return bool(trial(CONTROL, stage, seed, seed + 1)["killed"])
+
+
+def search(name: str, stage: str, start: int, end: int) -> dict[str, Any]:
+    """A trial whose kill means something: what fails without the mutant as well is passed over."""
+    place = start
+    while True:
+        found = trial(name, stage, place, end)
+        found["after"] += place - start
+        seed = found["seed"]
+        if not found["killed"] or seed is None or not is_noticed_anyway(stage, seed):
+            return found
+        if seed + 1 >= end:
+            return {"killed": False, "after": end - start, "how": "", "seed": None}
+        place = seed + 1
+
+
+def recorded() -> dict[str, list[Any]]:
+    """What killed whom last: name to (stage, seed or null), written by ``scripts/mutants --record``."""
+    known: dict[str, list[Any]] = json.loads(KILLERS.read_text(encoding="utf-8"))
+    return known
+
+
+def record(fates: list[Fate]) -> None:
+    """Writes ``killers.json`` anew, for the mutants that were hunted."""
+    known = recorded() if KILLERS.exists() else {}
+    known |= {fate.name: [fate.by, fate.seed] for fate in fates if fate.by is not None}
+    lines = [f"  {json.dumps(name)}: {json.dumps(known[name])}" for name in MUTANTS if name in known]
+    KILLERS.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+
+
+def kill_again(mutant: Mutant, seeds: int) -> Fate:
+    """As ``hunt_one``, but first with what killed it last: seconds instead of minutes for all of them together.
+
+    Args:
+        mutant: to kill.
+        seeds: schedules of the core simulator when the recorded one kills no more, since the simulator has changed.
+    """
+    stage, seed = recorded().get(mutant.name, [None, None])
+    if stage is not None:
+        found = trial(mutant.name, stage, seed or 0, (seed or 0) + 1)
+        if found["killed"]:
+            return Fate(mutant.name, stage, 1, found["how"], found["seed"], ())
+    return hunt_one(mutant, Limits(core_seeds=seeds, node_seeds=0))
 
 
 def stages_of(mutant: Mutant, limits: Limits) -> list[tuple[str, int]]:
@@ -86,7 +144,7 @@ def hunt_one(mutant: Mutant, limits: Limits) -> Fate:
     passed: list[str] = []
     tried = 0
     for stage, seeds in stages_of(mutant, limits):
-        found = trial(mutant.name, stage, limits.start, seeds)
+        found = search(mutant.name, stage, limits.start, limits.start + seeds)
         if found["killed"]:
             return Fate(mutant.name, stage, found["after"], found["how"], found["seed"], tuple(passed))
         tried += found["after"]
@@ -104,11 +162,11 @@ def hunt(mutants: Iterable[Mutant], limits: Limits, tell: Callable[[Fate], None]
     return fates
 
 
-def control(stages: Iterable[tuple[str, int]]) -> list[str]:
+def control(stages: Iterable[tuple[str, int]], start: int = 0) -> list[str]:
     """What is noticed although nothing is wrong: then no kill at that stage proves anything. Empty: all is well."""
     found = []
     for stage, seeds in stages:
-        verdict = trial(CONTROL, stage, 0, seeds)
+        verdict = trial(CONTROL, stage, start, start + seeds)
         if verdict["killed"]:
             found.append(f"{stage}: {verdict['how']} (seed {verdict['seed']})")
     return found

@@ -1,4 +1,4 @@
-"""Tries one mutant, in a process of its own: ``python -m tests.mutants.trial NAME STAGE [START SEEDS]``.
+"""Tries one mutant, in a process of its own: ``python -m tests.mutants.trial NAME STAGE [START END]``.
 
 Prints one line of JSON: ``{"killed": bool, "after": tries, "seed": seed or null, "how": words}``. Of the product
 nothing is imported before the patch is in place.
@@ -38,17 +38,17 @@ class Verdict(NamedTuple):
     seed: int | None = None
 
 
-def by_simulator(module: str, start: int, seeds: int) -> Verdict:
+def by_simulator(module: str, start: int, end: int) -> Verdict:
     """Schedules until the first violation; a core that raises is noticed as well."""
     run: Callable[[int], Any] = import_module(module).run
-    for seed in range(start, start + seeds):
+    for seed in range(start, end):
         try:
             how = run(seed).violation
         except Exception as error:
             how = f"{type(error).__name__}: {error}"
         if how:
             return Verdict(True, seed - start + 1, str(how).splitlines()[0], seed)
-    return Verdict(False, seeds)
+    return Verdict(False, end - start)
 
 
 def by_scenarios() -> Verdict:
@@ -97,12 +97,12 @@ def main(arguments: list[str]) -> None:
     if name != CONTROL:
         install(MUTANTS[name])
         tests = MUTANTS[name].tests
-    start, seeds = map(int, numbers or (0, 0))
+    start, end = map(int, numbers or (0, 0))
     match stage:
         case "simulator":
-            verdict = by_simulator("tests.sim.core.schedule", start, seeds)
+            verdict = by_simulator("tests.sim.core.schedule", start, end)
         case "node simulator":
-            verdict = by_simulator("tests.sim.node.schedule", start, seeds)
+            verdict = by_simulator("tests.sim.node.schedule", start, end)
         case "scenario":
             verdict = by_scenarios()
         case _:

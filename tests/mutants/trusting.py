@@ -175,8 +175,8 @@ TRUSTING = (
             Edit(
                 "consensus.deciding",
                 "        seals = current.commits.support(message.round, message.block_id)",
-                "        seals = {key: seal for r in range(message.round + 1)"
-                " for key, seal in current.commits.support(r, message.block_id).items()}",
+                "        seals = {\n            **current.commits.support(message.round - 1, message.block_id),\n"
+                "            **current.commits.support(message.round, message.block_id),\n        }",
             ),
         ),
     ),
