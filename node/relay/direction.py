@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from bisect import bisect_right
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
@@ -241,9 +242,11 @@ class Direction:
         if not set_changes(self.source.chain, self._client().latest.height, height):
             return
         async with self._following:
+            # Read once: after a long stop there are many, and none is added below a height that is decided.
+            changes = set_changes(self.source.chain, self._client().latest.height, height)
             for _ in range(MAX_BATCHES):
                 known = self._client()
-                changes = set_changes(self.source.chain, known.latest.height, height)
+                changes = changes[bisect_right(changes, known.latest.height) :]
                 if not changes or known.frozen or self._idle:
                     return
                 batch = batch_of(self.source.chain, changes, known.validators)
