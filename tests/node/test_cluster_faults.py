@@ -18,6 +18,7 @@ from node.mempool import MempoolLimits
 from node.wire import RequestKind
 from p2p.bounds import GossipBounds
 from tests.node.cluster import SUPPLY, Cluster, MemoryDisk, MemorySignerLog, running
+from tests.node.sets import set_parameters
 from tests.node.test_driver import FAST, proposer_of
 
 COIN = SUPPLY // 10
@@ -256,7 +257,7 @@ async def test_observer_follows_when_it_hears_only_announcements() -> None:
 
 async def test_large_block_reaches_observers_when_its_announcement_is_too_long_to_push() -> None:
     count = GossipBounds().push_max_bytes // 64 + 60
-    cluster = Cluster(5, validators=4, package_transactions=count, package_ms=1_500, base_timeout_ms=5_000)
+    cluster = Cluster(5, validators=4, base_timeout_ms=20_000)
     async with running(cluster):
         member = cluster.members[0].member
         lock = f"key({key_text(member.public)})"
@@ -269,13 +270,17 @@ async def test_large_block_reaches_observers_when_its_announcement_is_too_long_t
             await cluster.core(0).gateway.submit(split[-1])
         for transaction in split:
             assert (await cluster.core(0).gateway.wait(transaction.tx_id, 20)).status == "committed"
+        # From here on a block waits until it is as large as that, however long this machine takes.
+        since = await set_parameters(cluster, 0, package_transactions=count, package_ms=60_000)
+        await commit(cluster, 0, 9)
+        await cluster.wait_height(since - 1)
         await level(cluster)
         refuse_block_sync(cluster, 4)
         coins = [outpoint(transaction.tx_id, index) for transaction in split for index in range(250)]
         many = [_spend(template, (coin,), (Output("CNY", COIN // 250, lock),), member) for coin in coins[:count]]
         await cluster.core(1).intake.submit_many([transaction.wire for transaction in many])
         for transaction in many:
-            assert (await cluster.core(4).gateway.wait(transaction.tx_id, 30)).status == "committed"
+            assert (await cluster.core(4).gateway.wait(transaction.tx_id, 90)).status == "committed"
         store = cluster.core(4).chain.store
         largest = max(store.header(height).transactions_count for height in range(1, store.height + 1))
         assert largest * 64 > GossipBounds().push_max_bytes
