@@ -80,6 +80,10 @@ def observe(turn: Turn, reason: ObserveReason, through_height: Height) -> None:
         if known >= through_height:
             return
     state.observing = Observing(reason, through_height)
+    if reason is ObserveReason.SIGNER_STATE_ROLLED_BACK:
+        # Whoever told us may be gone after a restart.
+        state.forgotten = Forgotten(through_height)
+        turn.order(Persist(state.forgotten))
     turn.order(EnterObserve(reason, through_height))
     turn.cancel_timer(TimerKind.ROUND)
     turn.cancel_timer(TimerKind.PROPOSE)

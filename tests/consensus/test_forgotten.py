@@ -114,3 +114,22 @@ def test_nothing_is_forgotten_when_the_log_begins_with_that():
     v = Validator(records=[Forgotten(0)])
     assert of(do.EnterObserve, v.start()) == []
     assert signs(v)
+
+
+def test_a_restart_does_not_make_it_forget_that_it_was_rolled_back():
+    v = Validator(records=[Forgotten(0)])
+    v.start(5)
+    v.give(event.LatestOwnMessage(authenticate(commit(3, bytes(32), height=8), CHAIN, verify)))
+    w = again(v, [Forgotten(0), *v.records()])
+    w.start(8)
+    assert not signs(w)
+    assert of(do.LeaveObserve, w.start(9))
+
+
+def test_a_store_that_was_rolled_back_alone_is_told_from_the_log_again():
+    v = Validator(records=[Forgotten(0)])
+    v.start(7)
+    v.fire()
+    w = again(v, [Forgotten(0), *v.records()])
+    assert of(do.EnterObserve, w.start(5)) == [do.EnterObserve(ObserveReason.STORE_BEHIND_SIGNER, 6)]
+    assert w.records() == []

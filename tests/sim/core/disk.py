@@ -39,8 +39,7 @@ class Disk:
     def _note(self, record: SignerRecord) -> None:
         if type(record) is SignedVote:
             self.votes[record.kind, record.height, record.round] = record
-        else:
-            assert isinstance(record, PreparedBlock)
+        elif type(record) is PreparedBlock:
             self.locks[record.height, record.certificate.round] = record
 
     def lock_below(self, height: int, round_: int) -> PreparedBlock | None:
