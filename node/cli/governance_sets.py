@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from contracts.codes import Refusal
+from contracts.governance.calls import EXECUTED
 from contracts.governance.parameters import (
     CHANGEABLE,
     SET_PARAMETERS,
@@ -52,6 +53,10 @@ async def propose_validators_command(
         sender = Caller(client, target.member_key())
         approval = await governing.propose(sender, governors, CONTRACT, CHANGE_SET, change, words)
     tell(report, approval, f"proposal {approval.number} ({words})")
+    if approval.status == EXECUTED:
+        report.line("they decide from the second block after this one on: tidegate validators")
+    else:
+        report.line("before anybody approves it: tidegate governance simulate " + approval.proposal.hex()[:16])
 
 
 @click.command("propose-parameters")
@@ -82,6 +87,8 @@ async def propose_parameters_command(
     for change in order.changes:
         report.line(f"{change.name}: {getattr(present, change.name)} to {change.value}")
     tell(report, approval, f"proposal {approval.number} ({words})")
+    if approval.status == EXECUTED:
+        report.line("in force from the second block after this one on")
 
 
 def _change(text: str) -> ParameterValue:

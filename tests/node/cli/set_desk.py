@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from click.testing import CliRunner, Result
 
+from contracts.validators.schedule import epoch_at
 from ledger.document import to_document
 from ledger.encoding import Record
 from ledger.keys import SigningKey, key_text
@@ -17,7 +18,7 @@ from ledger.transaction import Transaction
 from node.cli.app import root
 from node.gateway import ChainInfo, Outcome
 from node.keyfile import write_key
-from tests.contracts.bench import ALICE, BOB, START_MS
+from tests.contracts.bench import ALICE, BOB, START_MS, Bench
 from tests.contracts.validators.changing import Changing, validator
 from tests.node.services.fake_rpc import FakeRpc, served
 
@@ -25,7 +26,7 @@ from tests.node.services.fake_rpc import FakeRpc, served
 class BenchGateway:
     """One node's ``Gateway`` to a chain without consensus: a block for each transaction."""
 
-    def __init__(self, bench: Changing) -> None:
+    def __init__(self, bench: Bench) -> None:
         self.bench = bench
         self.chain = self
         self.rules = bench.rules
@@ -50,17 +51,21 @@ class BenchGateway:
 
 
 class SetRpc(FakeRpc):
-    """Attributes: online (numbers of the validators that are there), heights of those that are behind."""
+    """Attributes: online (numbers of the members that are there), heights of those that are behind.
 
-    def __init__(self, gateway: BenchGateway) -> None:
+    The daemon is that of member 0.
+    """
+
+    def __init__(self, gateway: BenchGateway, members: Sequence[bytes]) -> None:
         super().__init__(gateway)  # type: ignore[arg-type]
         self.gateway: Any = gateway
+        self.members = members
         self.online: set[int] = set(range(7))
         self.heights: dict[int, int] = {}
 
     async def node_status(self) -> Any:
         bench = self.gateway.bench
-        epoch, coming = bench.epoch_at(bench.height + 1), bench.epoch_at(bench.height + 2)
+        epoch, coming = (epoch_at(bench.state, "validators", bench.height + ahead) for ahead in (1, 2))
 
         def members(keys: tuple[bytes, ...]) -> list[dict[str, Any]]:
             return [
@@ -69,7 +74,7 @@ class SetRpc(FakeRpc):
 
         return {
             "name": "node0",
-            "key": key_text(validator(0).public),
+            "key": key_text(self.members[0]),
             "observing": False,
             "target_height": bench.height,
             "chain": to_document(await self.gateway.info()),
@@ -84,7 +89,7 @@ class SetRpc(FakeRpc):
             "parameters": {"empty_block_ms": 1_000},
             "peers": [
                 {
-                    "key": key_text(validator(number).public),
+                    "key": key_text(self.members[number]),
                     "organisation": None,
                     "height": self.heights.get(number, bench.height),
                     "heard_ms_ago": 10,
@@ -102,7 +107,7 @@ class SetDesk:
         rpc: the fake daemon.
     """
 
-    def __init__(self, directory: Path, chain: Changing, rpc: SetRpc) -> None:
+    def __init__(self, directory: Path, chain: Any, rpc: SetRpc) -> None:
         self.directory, self.chain, self.rpc = directory, chain, rpc
         (directory / "keys").mkdir(mode=0o700)
         write_key(directory / "keys" / "member.key", "member", ALICE.seed)
@@ -134,8 +139,9 @@ class SetDesk:
 
 
 @contextmanager
-def set_desk(directory: Path) -> Iterator[SetDesk]:
-    chain = Changing(first=4, admitted=7)
-    rpc = SetRpc(BenchGateway(chain))
+def set_desk(directory: Path, chain: Bench | None = None, members: Sequence[bytes] = ()) -> Iterator[SetDesk]:
+    """A desk at a chain; by default four validators of whom seven are admitted."""
+    found = chain or Changing(first=4, admitted=7)
+    rpc = SetRpc(BenchGateway(found), members or [validator(number).public for number in range(7)])
     with served(rpc, directory / "rpc.sock"):
-        yield SetDesk(directory, chain, rpc)
+        yield SetDesk(directory, found, rpc)

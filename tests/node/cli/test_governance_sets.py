@@ -10,6 +10,7 @@ import pytest
 from ledger.keys import key_text
 from tests.contracts.bench import STRANGER
 from tests.contracts.validators.changing import OBSERVER, validator
+from tests.contracts.validators.rotating import Rotating, validator_key
 from tests.node.cli.set_desk import SetDesk, set_desk
 
 
@@ -146,6 +147,20 @@ def test_only_proposals_about_validators_are_simulated(desk: SetDesk) -> None:
     desk.json("governance", "propose-parameters", "package_ms=20")
     assert desk.refused("governance", "simulate", "1", code=3) == "proposal_other"
     desk.run("governance", "simulate", "1", "--add", name(4), code=2)
+
+
+def test_simulation_counts_with_the_committee_where_one_rotates(tmp_path: Path) -> None:
+    chain = Rotating(spare=[("regulator", 2)])
+    newcomer = validator_key("regulator", 100).public
+    with set_desk(tmp_path, chain, [*chain.keys, newcomer]) as desk:
+        desk.rpc.online = set(range(8))
+        found = desk.json("governance", "simulate", "--add", "regulator 100")
+        assert (len(found["before"]), len(found["after"])) == (7, 8)
+        assert (found["quorum"], found["max_faulty"], found["live"], found["warnings"]) == (3, 1, 8, [])
+        desk.rpc.online = set(range(7))
+        found = desk.json("governance", "simulate", "--add", "regulator 100", code=1)
+        assert [warned["code"] for warned in found["warnings"]] == ["added_offline"]
+        assert "candidates" in desk.run("governance", "simulate", "--remove", "regulator 4").output
 
 
 # --- looking ----------------------------------------------------------------------------------------------------------
