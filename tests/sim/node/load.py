@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,7 @@ class Load:
         self.random: Random = net.world.random
         members = net.stage.members
         name = net.stage.genesis.hash
+        # A chain without a currency has no transfers.
         self._free = [
             (outpoint(name, place * OUTPUTS + number), place, AMOUNT)
             for place in range(len(members))
@@ -108,6 +110,10 @@ class Load:
     def call(self, key: SigningKey, contract: str, method: str, arguments: Record, *more: SigningKey) -> Transaction:
         """A call of a contract."""
         return self._build(key, (Call(contract, method, encode(arguments)),), (), (), 0, more)
+
+    def calls(self, key: SigningKey, calls: Sequence[Call], *more: SigningKey) -> Transaction:
+        """Several calls in one transaction."""
+        return self._build(key, tuple(calls), (), (), 0, more)
 
     def _build(
         self,

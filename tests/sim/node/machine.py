@@ -49,6 +49,7 @@ class Machine:
         disk: what the next run finds.
         run: the current one, or None.
         wall_offset_us: what its clock is ahead of the true time.
+        partner: the other node of the same daemon, or None: they live and die together.
         amnesiac: its disk was taken back or away: it may sign what it has signed before.
         slow_us: most that a disk job takes.
     """
@@ -67,6 +68,7 @@ class Machine:
         self.failing = False
         self.backup: Disk | None = None
         self.paused = False
+        self.partner: Machine | None = None
         self._point: crash_points.Installed | None = None
         self.on_started: list[Callable[[Run], None]] = []
 
@@ -88,6 +90,13 @@ class Machine:
         """Whether it runs and is not stopped."""
         return self.core is not None and not self.paused
 
+    def set_wall_offset(self, offset_us: int) -> None:
+        """Its clock, and that of the other node of its daemon, jumps."""
+        self.wall_offset_us = offset_us
+        if self.partner is not None:
+            self.partner.wall_offset_us = offset_us
+        self.net.world.note(self.name, f"its clock is {offset_us / 1e6:+.3f} s off")
+
     def submit(self, transaction: Transaction) -> None:
         """A client hands a transaction in. Raises as ``Intake.submit``."""
         run = self.run
@@ -101,11 +110,16 @@ class Machine:
         """Begins a run; it is up when its runner gets there."""
         world = self.net.world
         assert self.run is None
-        process = Process(self.name, self.random.randrange(10**9), self, self._disk_delay_us)
+        other = None if self.partner is None else self.partner.run
+        # The nodes of one daemon share its clock.
+        clock_us = self.random.randrange(10**9) if other is None else other.process.clock_us
+        process = Process(self.name, clock_us, self, self._disk_delay_us)
         transport = self.net.network.attach_process(self.member.transport.peer_id, process)
         run = self.run = Run(process, transport)
         self.failing = False
         world.note(self.name, "starts")
+        if self.partner is not None and self.partner.run is None:
+            world.loop.call_soon(lambda: self.partner.run is None and self.partner.start())
         run.runner = process.run(world.loop.create_task, self._live(run))
         assert run.runner is not None
         run.runner.add_done_callback(lambda task: self._on_end(run, task))
@@ -178,6 +192,8 @@ class Machine:
         for task in process.live_tasks():
             task.cancel()
         world.dead.append(process)
+        if self.partner is not None and self.partner.run is not None:
+            self.partner.crash("with its daemon")
 
     async def stop(self) -> None:
         """An orderly end."""
@@ -201,9 +217,10 @@ class Machine:
         world.loop.finish_jobs(process)
         process.dead = True
         self.disk = self.disk.closed()
-        left = [task.get_name() for task in process.live_tasks()] + world.loop.pending_timers(
-            process, ("SimLink", "VirtualLoop")
-        )
+        left = [task.get_name() for task in process.live_tasks()]
+        if self.partner is None:
+            # The relay of a daemon starts timers of either node.
+            left += world.loop.pending_timers(process, ("SimLink", "VirtualLoop"))
         if left:
             world.violate(f"{self.name} left behind: {', '.join(left)}")
 
@@ -213,6 +230,8 @@ class Machine:
         self.paused = True
         self.net.world.note(self.name, "is stopped")
         self.net.world.loop.stop_process(self.run.process)
+        if self.partner is not None and self.partner.run is not None and not self.partner.paused:
+            self.partner.pause()
 
     def resume(self) -> None:
         """SIGCONT."""
@@ -223,6 +242,8 @@ class Machine:
         self.net.world.loop.continue_process(self.run.process)
         self.run.transport.pump_all()
         self.net.network.reconcile()
+        if self.partner is not None:
+            self.partner.resume()
 
     # --- crash points ---------------------------------------------------------------------------------------------
 

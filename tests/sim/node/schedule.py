@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import asyncio
 
+from tests.sim.node import two_chains
 from tests.sim.node.faults import Faults
 from tests.sim.node.governing import change_sets
 from tests.sim.node.load import Load
 from tests.sim.node.net import Net
+from tests.sim.node.settling import heal, settle
 from tests.sim.node.stage import stage
 from tests.sim.node.world import World
 from tests.sim.outcome import Outcome
 
 SIZES = (4, 4, 4, 4, 4, 4, 4, 4, 1, 2, 3, 5, 7)
-HEIGHTS_LEAST = 3
-RECOVERS_S = 60.0
-"""Once everything runs and is connected, a new transaction is in a block everywhere within this time."""
+
+TWO_CHAINS = 0.1
+"""Part of the schedules that have two chains."""
 
 
 def run(seed: int, *, trace: bool = False) -> Outcome:
     """Plays the schedule of ``seed``."""
     world = World(seed, tracing=trace)
-    return world.play(lambda: _one_chain(world))
+    story = two_chains.play if world.random.random() < TWO_CHAINS else _one_chain
+    return world.play(lambda: story(world))
 
 
 async def _one_chain(world: World) -> None:
@@ -69,51 +72,3 @@ async def _clients(world: World, load: Load, ended: asyncio.Event) -> None:
     while not ended.is_set():
         load.step()
         await world.sleep(world.random.expovariate(1 / pause_s))
-
-
-async def heal(world: World, net: Net) -> None:
-    """Everything works again."""
-    world.note("", "everything is repaired")
-    for machine in net.machines:
-        machine._remove_point()
-        machine.slow_us = 0
-        machine.failing = False
-        if abs(machine.wall_offset_us) > 4_000_000:
-            machine.wall_offset_us = 0
-        machine.resume()
-    network = net.network
-    network.weather.calm()
-    network.heal()
-    for left in range(len(net.machines)):
-        for right in range(len(net.machines)):
-            network.resume(net.peer(left), net.peer(right))
-    net.start()
-
-
-async def settle(world: World, net: Net, load: Load) -> None:
-    """Checks that the chain goes on: a new transaction is decided, and all nodes come to the same tip."""
-    began_us = world.loop.now_us
-    await world.until(lambda: all(machine.core for machine in net.machines), 5.0, "not all nodes came up")
-    while True:
-        before = net.height
-        made = load.open_account()
-        if not load.hand_in(world.random.choice(net.machines), made):
-            await world.sleep(0.5)
-            if world.loop.now_us - began_us > RECOVERS_S * 1e6:
-                world.violate("no transaction is taken after everything was repaired")
-            continue
-        await world.until(
-            lambda: made.tx_id in net.watch.placed or _gone(net, made.tx_id), RECOVERS_S, "no decision after the repair"
-        )
-        if net.height >= max(HEIGHTS_LEAST, before + 1):
-            break
-    world.met["recovery_ms"] = max(world.met["recovery_ms"], (world.loop.now_us - began_us) // 1000)
-    await world.until(
-        lambda: len({machine.height for machine in net.machines}) == 1, RECOVERS_S, "the nodes do not come to one tip"
-    )
-    net.watch.check_acknowledged()
-
-
-def _gone(net: Net, tx_id: bytes) -> bool:
-    """Nobody has the transaction any more: the output that it spends never came to be."""
-    return all(machine.core is not None and machine.core.mempool.get(tx_id) is None for machine in net.machines)

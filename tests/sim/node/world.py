@@ -7,6 +7,7 @@ import hashlib
 import logging
 import secrets
 import sys
+import traceback
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -179,7 +180,7 @@ class World:
 
     @contextmanager
     def replaced(self) -> Iterator[None]:
-        """Puts in the clock, the disk, seeded randomness, quick signatures and the trace's log; takes them out again."""
+        """Puts in clock, disk, seeded randomness, quick signatures and the trace's log; takes them out again."""
         log = structlog.get_config()
         token_bytes = secrets.token_bytes
         gossip_defaults = Gossip.__init__.__kwdefaults__
@@ -218,6 +219,11 @@ class World:
                 self.loop.run_until_complete(self._tell(story))
             except Violation as violation:
                 self.outcome.violation = str(violation)
+                self._clear()
+            except Exception as error:
+                # Of the simulator, or of the product where it should not raise: to be looked at as a violation is.
+                place = traceback.extract_tb(error.__traceback__)[-1]
+                self.outcome.violation = f"the schedule failed: {error!r} in {place.name}, line {place.lineno}"
                 self._clear()
             finally:
                 self.loop.close()
