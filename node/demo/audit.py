@@ -12,6 +12,7 @@ import json
 import socket
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
@@ -190,11 +191,13 @@ class Audit:
     def chains(self) -> tuple[int, dict[str, str]]:
         """Same blocks and same state on every node. Returns height, and the state's hash on each node."""
         hashes: list[dict[str, Any]] = []
-        for _ in range(TRIES):
-            hashes = [node.ask("chain.state_hash") for node in self.nodes]
-            if len({entry["height"] for entry in hashes}) == 1:
-                break
-            time.sleep(PAUSE_S)  # nodes hear of a new block one after the other
+        # All at once: a whole state takes a while to hash, and one after the other blocks would come in between.
+        with ThreadPoolExecutor(len(self.nodes)) as pool:
+            for _ in range(TRIES):
+                hashes = list(pool.map(lambda node: node.ask("chain.state_hash"), self.nodes))
+                if len({entry["height"] for entry in hashes}) == 1:
+                    break
+                time.sleep(PAUSE_S)  # nodes hear of a new block one after the other
         heights = {entry["height"] for entry in hashes}
         height = min(heights)
         self.check("all nodes are at one height", len(heights), 1)

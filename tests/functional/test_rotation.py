@@ -54,9 +54,9 @@ async def test_flows_cross_while_committees_rotate_and_a_relay_resumes_after_man
             await traffic.more(3, PATIENCE_S)
 
             await net.net.business.stop([fusion])
-            known = await proved_height(net)
+            stopped_at = (await net.supervision.info()).height
             await until_epochs(net, 5)
-            assert await proved_height(net) == known, "nobody is left who could show a header"
+            assert await proved_height(net) <= stopped_at, "nobody is left who could show a header"
             await net.net.business.start([fusion])
             await net.net.business.wait_ready([fusion], timeout_s=PATIENCE_S)
             await traffic.more(3, PATIENCE_S)
