@@ -23,7 +23,7 @@ from tests.functional.load import Load, assert_agreement, chain_goes_on
 pytestmark = pytest.mark.functional
 
 VICTIM, OTHERS = "node3", ("node0", "node1", "node2")
-PATIENT = Parameters(empty_block_ms=3_000, base_timeout_ms=2_500, max_timeout_ms=8_000)
+PATIENT = Parameters(empty_block_ms=3_000, base_timeout_ms=2_000, max_timeout_ms=8_000)
 """The others wait in a round for long enough that the victim, back again, has its say in the round in which it died."""
 LUCK = {f"effect.{name}.{when}" for name in ("FetchBlock", "SendDecided", "SendTo") for when in ("before", "after")}
 """What a validator orders only when messages to it are lost or late: simulation reaches these, by the seed."""
