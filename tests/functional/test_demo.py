@@ -84,6 +84,7 @@ def check_flows(found: dict) -> None:
     supervision = found["supervision"]
     assert (supervision["validators"], len(supervision["state_hash"]) >= 4) == (4, True)
     assert len(set(supervision["state_hash"].values())) == 1
+    assert (supervision["committee"], supervision["epochs"]) == (4, 0), "nothing rotates unless it is asked for"
     assert set(found["latency_ms"]) >= {"file", "review", "opinion", "order", "settle"}
 
 
