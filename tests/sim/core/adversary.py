@@ -99,6 +99,9 @@ class Puppet(Process):
         """Takes orders from ``adversary``."""
         self.adversary = adversary
 
+    def repent(self) -> None:
+        self.adversary.deeds = MAX_DEEDS
+
     # --- what it says ----------------------------------------------------------------------------------------------
 
     def _broadcast(self, effect: do.Broadcast) -> None:
@@ -188,6 +191,10 @@ class Twin(Process):
     """One of two processes with one key and no common memory: each follows the protocol."""
 
     faulty = True
+
+    def repent(self) -> None:
+        if self.name.endswith("'"):
+            self.stop()
 
     def _broadcast(self, effect: do.Broadcast) -> None:
         self.cluster.broadcast(self, effect.message)

@@ -18,11 +18,17 @@ def play(cluster: Cluster) -> None:
     """Cuts so many off that no quorum is left, or stops them, and asserts that all is well soon after their return."""
     random = cluster.random
     cluster.faults += 5
+    here = cluster.plan.epochs[-1]
+    while min(len(one.chain) for one in cluster.honest()) < here.epoch.start:
+        cluster.run(20)
     cluster.run(int(random() * 150), cluster.now + 5_000)
-    here = cluster.plan.at(1 + len(cluster.oracle.decisions))
-    members = [one for one in cluster.processes if one.key in here.validators]
-    most = max(here.faulty + 1, here.quorum - 1)
-    chosen = cluster.rng.sample(members, min(len(members), here.faulty + 1 + int(random() * (most - here.faulty))))
+    least = len(here.validators) - here.quorum + 1
+    most = max(least, here.quorum - 1)
+    keys = cluster.rng.sample(here.validators.keys, least + int(random() * (most - least + 1)))
+    chosen = [one for one in cluster.processes if one.key in keys]
+    for one in cluster.processes:
+        # Whoever lies goes on to make rounds fail, and each of them may cost its timeout: that is another bound.
+        one.repent()
     stopped = random() < 0.5
     cluster.note(f"--- outage of {', '.join(one.name for one in chosen)}: {'stopped' if stopped else 'cut off'}")
     if stopped:

@@ -20,6 +20,7 @@ from ledger.block import Block, block_id
 from ledger.certificate import CommitCertificate, verify_certificate
 from ledger.errors import InvalidInput
 from ledger.types import Hash32, Height, PublicKey
+from tests.sim.core import fetching
 from tests.sim.core.disk import Disk
 from tests.sim.core.material import BAD, CHAIN, GENESIS, WALL, make_block, signer, verify
 from tests.sim.core.recovery import compact, connect_and_greet
@@ -67,6 +68,7 @@ class Process:
         suspect: its signer state was lost or rolled back: it may have to sign twice, and counts as faulty.
         alive: runs.
         life: grows with each start and crash; what was meant for an earlier life is dropped.
+        fetching: block id to the place in its sources of the one that was asked last.
         fuse: effects until it crashes, or −1.
         next_fuse: the fuse of its next life: a crash inside recovery.
     """
@@ -80,7 +82,7 @@ class Process:
         "chain",
         "cluster",
         "disk",
-        "dropped_records",
+        "fetching",
         "fuse",
         "greeting",
         "inbox",
@@ -125,7 +127,7 @@ class Process:
         self.waiting: list[do.Effect] = []
         self.answered: set[int] = set()
         self.backup: tuple[int, int] | None = None
-        self.dropped_records = 0
+        self.fetching: dict[bytes, int] = {}
         self.stalled_until = 0
 
     # --- life and death ---------------------------------------------------------------------------------------------
@@ -140,6 +142,7 @@ class Process:
         self.place = (0, 0)
         self.timers.clear()
         self.inbox.clear()
+        self.fetching.clear()
         self.syncing = self.withheld = False
         observing = Observing(do.ObserveReason.SIGNER_STATE_LOST) if self.lost_log else None
         self.state = restore(
@@ -156,7 +159,6 @@ class Process:
         """Power is lost."""
         cluster = self.cluster
         if self.syncing:
-            self.dropped_records += len(self.disk.written)
             if self.disk.crash(cluster.random):
                 cluster.count("torn_write")
         self.life += 1
@@ -169,6 +171,9 @@ class Process:
             self.disk.crash(self.cluster.random)
         self.life += 1
         self.alive = False
+
+    def repent(self) -> None:
+        """Follows the protocol from here on."""
 
     @property
     def height(self) -> int:
@@ -310,11 +315,8 @@ class Process:
             cluster.after(int(cluster.random() * 5), self, Process.on_check, effect)
 
     def _fetch(self, effect: do.FetchBlock) -> None:
-        cluster = self.cluster
-        cluster.count("fetch_of_decided" if self.state.current.decided is not None else "fetch_for_reproposal")
-        if effect.sources:
-            source = effect.sources[int(cluster.random() * len(effect.sources))]
-            cluster.to_key(self, source, Process.on_asked_block, (self, effect.block_id))
+        self.cluster.count("fetch_of_decided" if self.state.current.decided is not None else "fetch_for_reproposal")
+        fetching.begin(self, effect)
 
     def _commit(self, effect: do.CommitBlock) -> None:
         self.cluster.after(int(self.cluster.random() * 4), self, Process.on_commit, effect)
@@ -352,7 +354,7 @@ class Process:
         if current is None:
             return  # still greeting: the sender says it again
         ahead = packet.height - current.height
-        if ahead == 0 or ahead == 1:
+        if ahead in {0, 1}:
             verified = packet.verified
             if verified is False:
                 verified = cluster.verify(packet)
@@ -449,6 +451,7 @@ class Process:
         """Commits a block, decided here or elsewhere."""
         self.cluster.oracle.decided(self, block, certificate)
         self.chain.append(Decided(block.block, certificate, block.id))
+        self.fetching.clear()
         if not self.greeting:
             self.start_height()
 
@@ -474,24 +477,6 @@ class Process:
         if len(self.chain) >= height:
             blocks = self.chain[height - 1 : height - 1 + MAX_SERVED_BLOCKS]
             self.cluster.to_process(self, asker, Process.on_decided, blocks)
-
-    def on_asked_block(self, question: tuple[Process, bytes]) -> None:
-        """Somebody lacks a body of the height being decided, or of a committed one."""
-        asker, wanted = question
-        current = self.state.current
-        found = None if current is None else current.blocks.get(wanted)
-        block = next((one.block for one in reversed(self.chain) if one.id == wanted), None)
-        if found is not None:
-            block = found.block
-        if block is not None:
-            answer = on.BlockFetched(Height(block.header.height), verify_block(block))
-            self.cluster.to_process(self, asker, Process.on_fetched, answer)
-
-    def on_fetched(self, answer: on.BlockFetched) -> None:
-        """The body that we lacked."""
-        self.cluster.count("body_fetched")
-        if self.state.current is not None:
-            self.give(answer)
 
 
 def table(kind: type[Process]) -> dict[type[Any], Callable[[Any, Any], None]]:

@@ -23,7 +23,7 @@ MIN_FAULTS: Final = 5
 MAX_EVENTS: Final = 100_000
 """Of a calm: more than that is an endless loop."""
 SETTLE_MS: Final = 8_000
-"""Part of the bound: restarts (4 s down, 2 s greeting), one rebroadcast to meet in a round, one to hear the decision."""
+"""Part of the bound: restarts (4 s down, 2 s greeting), a rebroadcast to meet in a round, one to hear the decision."""
 
 
 def run(seed: int, *, trace: bool = False) -> Outcome:
@@ -52,7 +52,7 @@ def run(seed: int, *, trace: bool = False) -> Outcome:
     return outcome
 
 
-# --- what the seed picks ------------------------------------------------------------------------------------------------
+# --- what the seed picks ----------------------------------------------------------------------------------------------
 
 
 def build(seed: int) -> Cluster:
@@ -92,7 +92,7 @@ def pick_sets(rng: Random, count: int) -> SetPlan:
 
 
 def change_members(rng: Random, members: Sequence[bytes]) -> list[bytes]:
-    """Another set: one joins, leaves or is replaced; or the set grows or shrinks by three; or only the order changes."""
+    """Another set: one joins, leaves or is replaced; or it grows or shrinks by three; or only the order changes."""
     way, outside = rng.random(), [key for key in KEYS[:9] if key not in members]
     if len(members) <= 5 and way < 0.25:
         return [*members, *outside[:3]]
@@ -155,7 +155,7 @@ def pick_work(cluster: Cluster, way: float) -> None:
     cluster.work = late
 
 
-# --- the schedule -------------------------------------------------------------------------------------------------------
+# --- the schedule -----------------------------------------------------------------------------------------------------
 
 
 def play(cluster: Cluster) -> None:
@@ -163,7 +163,7 @@ def play(cluster: Cluster) -> None:
     for process in cluster.processes:
         process.start()
     keep_polling(cluster)
-    if cluster.random() < 0.001:
+    if cluster.random() < 0.002:
         outage.play(cluster)
     else:
         disturb(cluster)
