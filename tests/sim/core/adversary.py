@@ -1,7 +1,7 @@
 """The adversary: faulty validators that know each other and everything that was ever said.
 
-A puppet runs the honest state machine and bends what it says; which scripts it uses the seed picks. The network's faults
-are not its doing, but rules that starve some receivers of some kinds give it the locks that it needs.
+A puppet runs the honest state machine and bends what it says; which scripts it uses the seed picks. The network's
+faults are not its doing, but rules that starve some receivers of some kinds give it the locks that it needs.
 """
 
 from __future__ import annotations
@@ -216,7 +216,7 @@ class Twin(Process):
 Twin.performs = table(Twin)
 
 
-# --- scripts: None where a script has nothing to say -------------------------------------------------------------------
+# --- scripts: None where a script has nothing to say -----------------------------------------------------------------
 
 
 def equivocate(puppet: Puppet, message: Message) -> Sequence[Message] | None:

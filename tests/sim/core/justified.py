@@ -9,7 +9,7 @@ from tests.sim.core.material import CHAIN, Seats
 
 
 def is_justified(proposal: Proposal, here: Seats) -> bool:
-    """For round 0 nothing; else a quorum of ROUND-CHANGEs, and the highest prepared block when one of them names any."""
+    """Round 0: by nothing. Later: by a quorum of ROUND-CHANGEs, and by PREPAREs when one of them names a block."""
     height, round_, why = proposal.height, proposal.round, proposal.justification
     if round_ == 0:
         return not why.round_changes and not why.prepares

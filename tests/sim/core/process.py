@@ -158,9 +158,8 @@ class Process:
     def crash(self) -> None:
         """Power is lost."""
         cluster = self.cluster
-        if self.syncing:
-            if self.disk.crash(cluster.random):
-                cluster.count("torn_write")
+        if self.syncing and self.disk.crash(cluster.random):
+            cluster.count("torn_write")
         self.life += 1
         self.alive = False
         cluster.crashed(self)
