@@ -19,9 +19,9 @@ from consensus.messages import (
 )
 from ledger.block import block_id
 from ledger.certificate import CommitCertificate, VoteKind, vote_digest
-from tests.sim.core import forge
+from tests.sim.core import executing, forge
+from tests.sim.core.executing import Decided
 from tests.sim.core.material import CHAIN, KEYS, Seats, proposer
-from tests.sim.core.process import Decided, Process
 
 if TYPE_CHECKING:
     from tests.sim.core.adversary import Puppet
@@ -126,7 +126,7 @@ def forged_decision(puppet: Puppet, message: Message) -> Sequence[Message] | Non
         return None
     for other in cluster.processes:
         if other.key != puppet.key:
-            cluster.to_process(puppet, other, Process.on_decided, [made])
+            cluster.to_process(puppet, other, executing.on_decided, [made])
     puppet.adversary.deed("forged_decision")
     return None
 

@@ -15,21 +15,18 @@ from consensus.machine import step
 from consensus.messages import Message
 from consensus.state import Observing, State, restore
 from consensus.verified import VerifiedBlock
-from consensus.verify import verify_block
-from ledger.block import Block, block_id
-from ledger.certificate import CommitCertificate, verify_certificate
-from ledger.errors import InvalidInput
-from ledger.types import Hash32, Height, PublicKey
-from tests.sim.core import fetching
+from ledger.certificate import CommitCertificate
+from ledger.types import Height, PublicKey
+from tests.sim.core import executing, fetching
 from tests.sim.core.disk import Disk
-from tests.sim.core.material import BAD, CHAIN, GENESIS, WALL, make_block, signer, verify
+from tests.sim.core.executing import Decided
+from tests.sim.core.material import CHAIN, GENESIS, WALL, signer
 from tests.sim.core.recovery import compact, connect_and_greet
 from tests.sim.outcome import Violation
 
 if TYPE_CHECKING:
     from tests.sim.core.cluster import Cluster
 
-MAX_SERVED_BLOCKS: Final = 8
 CHECK_EVERY: Final = 16
 """Steps between two looks at the buffers' bounds."""
 
@@ -46,18 +43,6 @@ class Packet:
         self.honest = honest
         self.verified: Any = False
         self.authentic: Any = False
-
-
-class Decided:
-    """A committed block with its certificate, or what the adversary says is one."""
-
-    __slots__ = ("block", "certificate", "forged", "id")
-
-    def __init__(self, block: Block, certificate: CommitCertificate, id_: Hash32, *, forged: bool = False) -> None:
-        self.block = block
-        self.certificate = certificate
-        self.id = id_
-        self.forged = forged
 
 
 class Process:
@@ -303,27 +288,27 @@ class Process:
         self.timers.pop(effect.kind, None)
 
     def _build(self, effect: do.BuildBlock) -> None:
-        self.cluster.after(int(self.cluster.random() * 3), self, Process.on_build, effect)
+        self.cluster.after(int(self.cluster.random() * 3), self, executing.on_build, effect)
 
     def _check(self, effect: do.CheckBlock) -> None:
         cluster = self.cluster
         if self.withheld:
             cluster.count("transactions_missing")
-            cluster.after(700 + int(cluster.random() * 1500), self, Process.on_check, effect)
+            cluster.after(700 + int(cluster.random() * 1500), self, executing.on_check, effect)
         else:
-            cluster.after(int(cluster.random() * 5), self, Process.on_check, effect)
+            cluster.after(int(cluster.random() * 5), self, executing.on_check, effect)
 
     def _fetch(self, effect: do.FetchBlock) -> None:
         self.cluster.count("fetch_of_decided" if self.state.current.decided is not None else "fetch_for_reproposal")
         fetching.begin(self, effect)
 
     def _commit(self, effect: do.CommitBlock) -> None:
-        self.cluster.after(int(self.cluster.random() * 4), self, Process.on_commit, effect)
+        self.cluster.after(int(self.cluster.random() * 4), self, executing.on_commit, effect)
 
     def _send_decided(self, effect: do.SendDecided) -> None:
         self.cluster.count("straggler_answered")
         if effect.height <= len(self.chain):
-            self.cluster.to_key(self, effect.to, Process.on_decided, [self.chain[effect.height - 1]])
+            self.cluster.to_key(self, effect.to, executing.on_decided, [self.chain[effect.height - 1]])
 
     def _evidence(self, effect: do.ReportEvidence) -> None:
         self.cluster.oracle.evidence(self, effect)
@@ -362,7 +347,7 @@ class Process:
         elif ahead < 0:
             self._on_late(packet)
         else:
-            cluster.to_key(self, packet.message.signer, Process.on_asked_decided, (self, len(self.chain) + 1))
+            cluster.to_key(self, packet.message.signer, executing.on_asked_decided, (self, len(self.chain) + 1))
 
     def _on_late(self, packet: Packet) -> None:
         cluster = self.cluster
@@ -401,7 +386,7 @@ class Process:
         """A connection is up: each side tells the other how far it is."""
         self.give(on.PeerConnected(other.key))
         if len(other.chain) > len(self.chain) and self.alive:
-            self.cluster.to_process(self, other, Process.on_asked_decided, (self, len(self.chain) + 1))
+            self.cluster.to_process(self, other, executing.on_asked_decided, (self, len(self.chain) + 1))
 
     def on_timer(self, effect: do.SetTimer) -> None:
         """The timer fired, unless it was replaced or cancelled."""
@@ -415,37 +400,6 @@ class Process:
             now = self.cluster.now + self.offset_ms
             self.give(on.PackageReady() if self.cluster.random() < 0.3 else on.WorkAvailable(now))
 
-    def on_build(self, effect: do.BuildBlock) -> None:
-        """A block is made."""
-        cluster = self.cluster
-        if effect.height == len(self.chain) + 1:
-            parent = self.chain[-1].id if self.chain else GENESIS
-            wall = WALL + cluster.now + self.wall_skew_ms
-            time_ms = max(wall, effect.after_ms + 1)
-            made = make_block(cluster.plan, effect.height, self.key, parent, time_ms, serial=cluster.serial())
-            cluster.oracle.memory.found_good(self, block_id(made.header))
-            self.give(on.BlockBuilt(effect.height, effect.round, made))
-
-    def on_check(self, effect: do.CheckBlock) -> None:
-        """A block was executed."""
-        header = effect.block.block.header
-        height = len(self.chain) + 1
-        if effect.height == height:
-            ok = (
-                header.receipts_root[0] != BAD
-                and header.parent == (self.chain[-1].id if self.chain else GENESIS)
-                and header.next_validators_hash == self.cluster.plan.at(height + 1).hash
-            )
-            if ok:
-                self.cluster.oracle.memory.found_good(self, effect.block.id)
-            self.give(on.BlockChecked(effect.height, effect.block.id, ok, "" if ok else "roots"))
-
-    def on_commit(self, effect: do.CommitBlock) -> None:
-        """The batch is written: block and certificate are durable together."""
-        if effect.certificate.height == len(self.chain) + 1:
-            self.cluster.oracle.memory.commits(self, effect.block.id)
-            self.decide(effect.block, effect.certificate)
-
     def decide(self, block: VerifiedBlock, certificate: CommitCertificate) -> None:
         """Commits a block, decided here or elsewhere."""
         self.cluster.oracle.decided(self, block, certificate)
@@ -453,29 +407,6 @@ class Process:
         self.fetching.clear()
         if not self.greeting:
             self.start_height()
-
-    def on_decided(self, blocks: list[Decided]) -> None:
-        """A peer sent decided blocks: checked like our own, and without believing any height."""
-        life = self.life
-        for decided in blocks:
-            if decided.certificate.height == len(self.chain) + 1 and self.life == life:
-                here = self.cluster.plan.at(decided.certificate.height)
-                try:
-                    verify_certificate(decided.certificate, CHAIN, here.validators, verify)
-                except InvalidInput:
-                    if not decided.forged:
-                        raise
-                    self.cluster.count("forged_decision_refused")
-                    return
-                self.cluster.count("imported")
-                self.decide(verify_block(decided.block), decided.certificate)
-
-    def on_asked_decided(self, question: tuple[Process, int]) -> None:
-        """Somebody wants blocks from a height on."""
-        asker, height = question
-        if len(self.chain) >= height:
-            blocks = self.chain[height - 1 : height - 1 + MAX_SERVED_BLOCKS]
-            self.cluster.to_process(self, asker, Process.on_decided, blocks)
 
 
 def table(kind: type[Process]) -> dict[type[Any], Callable[[Any, Any], None]]:

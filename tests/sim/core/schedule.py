@@ -8,7 +8,7 @@ from random import Random
 from typing import Final
 
 from consensus.timing import Parameters, round_timeout_ms
-from tests.sim.core import outage
+from tests.sim.core import executing, outage
 from tests.sim.core.adversary import SCRIPTS, Adversary, Puppet, Twin
 from tests.sim.core.cluster import Cluster, name_of
 from tests.sim.core.faults import FAULTS, part_twins
@@ -251,7 +251,7 @@ def keep_polling(cluster: Cluster) -> None:
                 other = cluster.processes[int(cluster.random() * len(cluster.processes))]
                 if other is not process:
                     question = (process, len(process.chain) + 1)
-                    cluster.to_process(process, other, Process.on_asked_decided, question)
+                    cluster.to_process(process, other, executing.on_asked_decided, question)
         cluster.after(1_000, cluster.world, poll, None)
 
     cluster.after(1_000, cluster.world, poll, None)
