@@ -50,7 +50,7 @@ async def test_flows_cross_while_committees_rotate_and_a_relay_resumes_after_man
         fusion = net.fusion(0)
         async with net.traffic(workers=2) as traffic:
             await traffic.more(3, PATIENCE_S)
-            await until_epochs(net, 3)
+            await until_epochs(net, 2)
             await traffic.more(3, PATIENCE_S)
 
             await net.net.business.stop([fusion])
