@@ -68,7 +68,7 @@ class Faults:
         running = self.net.running
         return self.random.choice(running) if running else None
 
-    async def _restart(self, machine: Machine, most: float = 2.0) -> None:
+    async def _restart(self, machine: Machine, most: float = 1.5) -> None:
         await self._pass(most)
         if machine.run is None:
             machine.start()
@@ -90,7 +90,7 @@ class Faults:
         point = self.random.choice(AT_WORK)
         machine.crash_at(point, self.random.randint(1, 6))
         run = machine.run
-        for _ in range(20):
+        for _ in range(12):
             if machine.run is not run:
                 break
             await self._pass(0.4)
@@ -173,7 +173,7 @@ class Faults:
         place = self.random.randint(1, len(machines))
         groups = machines[:place], machines[place:]
         net.network.partition(*([net.peer(index) for index in group] for group in groups))
-        await self._pass(4.0)
+        await self._pass(3.0)
         net.network.partition([net.peer(index) for index in machines])
 
     async def one_way(self) -> None:
@@ -183,7 +183,7 @@ class Faults:
         others = [index for index in range(len(net.machines)) if index != sender and self.random.random() < 0.7]
         for other in others:
             net.network.pause(net.peer(sender), net.peer(other))
-        await self._pass(4.0)
+        await self._pass(3.0)
         for other in others:
             if self.random.random() < 0.3:
                 # TCP gives up: what was under way is lost.
@@ -207,7 +207,7 @@ class Faults:
         weather.stall, weather.stall_us = self.random.choice((0.0, 0.05)), 1_500_000
         weather.split = self.random.choice((0.0, 0.3))
         weather.cut = self.random.choice((0.0, 0.01, 0.05))
-        await self._pass(5.0)
+        await self._pass(3.0)
         weather.calm()
 
     async def say_again(self) -> None:
@@ -261,7 +261,7 @@ class Faults:
         """Writes take long."""
         machine = self.random.choice(self.net.machines)
         machine.slow_us = self.random.choice((2_000, 50_000, 600_000))
-        await self._pass(4.0)
+        await self._pass(3.0)
         machine.slow_us = 0
 
     def _may_forget(self, machine: Machine) -> bool:
@@ -283,7 +283,7 @@ class Faults:
         if machine is None or machine.run is None:
             return
         old = machine.disk.backup()
-        await self._pass(4.0)
+        await self._pass(3.0)
         if machine.run is not None and self._may_forget(machine):
             machine.crash("its disk is replaced by a backup")
             machine.disk = old

@@ -48,7 +48,7 @@ async def _one_chain(world: World) -> None:
     clients = world.loop.create_task(_clients(world, load, ended))
     governors = world.loop.create_task(change_sets(world, net, load, ended)) if changing else None
     await world.sleep(random.uniform(0.0, 0.5))
-    counts = random.choice(((5,), (6,), (3, 2), (3, 3), (2, 2, 2)))
+    counts = random.choice(((5,), (3, 2), (3, 2), (3, 3), (2, 2, 2)))
     await asyncio.gather(*[_several(world, faults, count) for count in counts])
     ended.set()
     await clients
@@ -64,11 +64,11 @@ async def _one_chain(world: World) -> None:
 async def _several(world: World, faults: Faults, count: int) -> None:
     for _ in range(count):
         await faults.one()
-        await world.sleep(world.random.uniform(0.0, 0.5))
+        await world.sleep(world.random.uniform(0.0, 0.4))
 
 
 async def _clients(world: World, load: Load, ended: asyncio.Event) -> None:
-    pause_s = world.random.choice((0.3, 0.8, 1.5))
+    pause_s = world.random.choice((0.6, 1.5, 3.0))
     while not ended.is_set():
         load.step()
         await world.sleep(world.random.expovariate(1 / pause_s))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import hashlib
 import logging
 import secrets
@@ -35,14 +36,14 @@ BEGINS_US = (CREATED_MS + 3_600_000) * 1000
 KNOWN_SIGNATURES_MAX = 200_000
 TRACE_MAX = 400_000
 
-_known: dict[tuple[bytes, bytes], bytes] = {}
+_known: dict[bytes, bytes] = {}
 _real_open = nacl.bindings.crypto_sign_open
 _real_sign = ledger.keys.SigningKey.sign
 
 
 def _open(signed: bytes, public: bytes) -> bytes:
     """``crypto_sign_open``, which is a pure function, computed once."""
-    found = _known.get((signed, public))
+    found = _known.get(public + signed)
     if found is None:
         found = _real_open(signed, public)
         _remember(signed, public, found)
@@ -59,7 +60,7 @@ def _sign(key: ledger.keys.SigningKey, message: bytes) -> bytes:
 def _remember(signed: bytes, public: bytes, message: bytes) -> None:
     if len(_known) >= KNOWN_SIGNATURES_MAX:
         _known.clear()
-    _known[signed, public] = message
+    _known[public + signed] = message
 
 
 _genesis_blocks: dict[bytes, Any] = {}
@@ -85,6 +86,28 @@ def _hash(genesis: Genesis) -> Any:
     if found is None:
         found = _hashes[id(genesis)] = (genesis, _real_hash.fget(genesis))  # type: ignore[attr-defined]
     return found[1]
+
+
+_played = 0
+COLLECTED_EVERY = 16
+"""Schedules whose garbage, which is full of cycles, is collected together."""
+
+
+@contextmanager
+def _little_garbage() -> Iterator[None]:
+    """Collects between schedules only: what lives for the whole process is large, and looked through each time."""
+    global _played  # noqa: PLW0603
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        _played += 1
+        if _played % COLLECTED_EVERY == 0:
+            gc.collect()
+        gc.enable()
 
 
 class World:
@@ -192,7 +215,7 @@ class World:
             cache_logger_on_first_use=False,
         )
         node.clock.replace_sources(self.monotonic_ns, self.wall_ns)
-        gossip_defaults["clock"] = node.clock.monotonic_s
+        gossip_defaults["clock"] = self.loop.time
         node.signer_log.os = tests.crash_points.os = FAKE_OS  # type: ignore[assignment,attr-defined]
         ledger.keys._open, ledger.keys.SigningKey.sign = _open, _sign  # type: ignore[method-assign,assignment]
         node.chain.genesis_block = _genesis_block
@@ -214,7 +237,7 @@ class World:
 
     def play(self, story: Callable[[], Any]) -> Outcome:
         """Runs a story to its end or its first violation."""
-        with self.replaced():
+        with _little_garbage(), self.replaced():
             try:
                 self.loop.run_until_complete(self._tell(story))
             except Violation as violation:
