@@ -36,7 +36,7 @@ def run(seed: int, *, trace: bool = False) -> Outcome:
     cluster = build(seed)
     if trace:
         trace_cluster(cluster)
-    outcome = Outcome(seed, situations=cluster.situations, trace=cluster.trace or [])
+    outcome = Outcome(seed, situations=cluster.situations, trace=[] if cluster.trace is None else cluster.trace)
     try:
         play(cluster)
     except Violation as violation:
@@ -65,7 +65,7 @@ def build(seed: int) -> Cluster:
         max_timeout_ms=(4_000, 16_000, 60_000)[int(random() * 3)],
         empty_block_ms=(2_000, 10_000)[int(random() * 2)],
         package_wait_ms=0 if random() < 0.85 else 150,
-        rebroadcast_ms=(1_000, 1_000, 300, 2_500)[int(random() * 4)],
+        rebroadcast_ms=(1_000, 1_000, 1_000, 1_000, 1_500, 2_500, 2_500, 400)[int(random() * 8)],
     )
     cluster = Cluster(int(random() * (1 << 60)), plan, parameters)
     cluster.sync_ms = 0 if random() < 0.6 else 1 + int(random() * 6)
@@ -181,14 +181,14 @@ def disturb(cluster: Cluster) -> None:
     if any(isinstance(one, Twin) for one in cluster.processes):
         part_twins(cluster)
         cluster.count("twins")
-    cluster.run(int(random() * 50))
-    for _ in range(MIN_FAULTS + int(random() * random() * 5)):
+    cluster.run(int(random() * 36))
+    for _ in range(MIN_FAULTS + int(random() * random() * 4)):
         name = cluster.rng.choices(names, weights)[0]
         cluster.note(f"--- fault: {name}")
         FAULTS[name][1](cluster)
         cluster.faults += 1
         cluster.count(f"fault_{name}")
-        cluster.run(3 + int(random() * 36), cluster.now + 6_000)
+        cluster.run(2 + int(random() * 28), cluster.now + 4_000)
         if random() < 0.4:
             cluster.heal()
 
@@ -236,22 +236,24 @@ def await_height(cluster: Cluster, goal: int, until_ms: int) -> None:
     while any(len(one.chain) < goal for one in honest):
         if cluster.now >= until_ms or events <= 0:
             raise Violation(f"no decision of height {goal} within the bound: {cluster.describe()}")
-        events -= 12 - cluster.run(12, until_ms)
+        events -= 6 - cluster.run(6, until_ms)
 
 
 def keep_polling(cluster: Cluster) -> None:
     """Who cannot vote is nobody's straggler: it asks others for blocks every second, as the daemon's sync does."""
-
-    def poll(_world: Process, _argument: object) -> None:
-        newest: Seats = cluster.plan.at(len(cluster.oracle.decisions) + 1)
-        for process in cluster.processes:
-            if process.alive and not process.greeting:
-                if process.state.can_sign and process.key in newest.validators:
-                    continue
-                other = cluster.processes[int(cluster.random() * len(cluster.processes))]
-                if other is not process:
-                    question = (process, len(process.chain) + 1)
-                    cluster.to_process(process, other, executing.on_asked_decided, question)
-        cluster.after(1_000, cluster.world, poll, None)
-
     cluster.after(1_000, cluster.world, poll, None)
+
+
+def poll(world: Process, _argument: object) -> None:
+    """One round of questions."""
+    cluster = world.cluster
+    newest: Seats = cluster.plan.at(len(cluster.oracle.decisions) + 1)
+    for process in cluster.processes:
+        if process.alive and not process.greeting:
+            if process.state.can_sign and process.key in newest.validators:
+                continue
+            other = cluster.processes[int(cluster.random() * len(cluster.processes))]
+            if other is not process:
+                question = (process, len(process.chain) + 1)
+                cluster.to_process(process, other, executing.on_asked_decided, question)
+    cluster.after(1_000, world, poll, None)
