@@ -27,7 +27,7 @@ from tests.sim.outcome import Violation
 if TYPE_CHECKING:
     from tests.sim.core.cluster import Cluster
 
-CHECK_EVERY: Final = 16
+CHECK_EVERY: Final = 64
 """Steps between two looks at the buffers' bounds."""
 
 

@@ -72,6 +72,7 @@ def build(seed: int) -> Cluster:
     cluster.compact_at = 200 if random() < 0.8 else 4 + int(random() * 10)
     cluster.early_timers = random() < 0.1
     cluster.encoded = random() < 0.06
+    cluster.trusting = random() < 0.75 and not cluster.encoded
     people(cluster, rng)
     pick_work(cluster, random() if count > 1 else 0.0)
     return cluster
