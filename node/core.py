@@ -184,6 +184,7 @@ class NodeCore:
 
     async def stop(self) -> None:
         """Closes overlay and store; the tasks have ended."""
+        self.intake.stop()
         await self.transport.stop()
         self.gossip.stop()
         self.chain.close()

@@ -149,6 +149,10 @@ class Intake:
         self._outgoing = []
         self._outgoing_bytes = 0
 
+    def stop(self) -> None:
+        """The node ends: what was admitted a moment ago goes out, while the overlay still takes it."""
+        self._flush()
+
     def republish(self) -> None:
         """Says again what has waited for long: somebody may have missed it.
 

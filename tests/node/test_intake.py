@@ -191,6 +191,16 @@ async def test_admitted_transactions_go_out_in_one_batch_when_they_come_together
     assert relay.published == [encode_batch([transaction.wire for transaction in sent])]
 
 
+async def test_admitted_transaction_goes_out_and_no_timer_is_left_when_the_node_ends() -> None:
+    node = Bare()
+    relay = attached(node)
+    transaction = node.pay(0)
+    node.intake.submit(transaction)
+    node.intake.stop()
+    assert relay.published == [encode_batch([transaction.wire])]
+    assert node.intake._flush_timer is None
+
+
 async def test_nothing_goes_out_when_a_transaction_is_refused_or_known() -> None:
     node = Bare()
     relay = attached(node)
