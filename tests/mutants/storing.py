@@ -78,7 +78,7 @@ STORING = (
                 "            if records:\n                await self._persist(records)\n",
             ),
         ),
-        tests=("tests/node/test_driver.py",),
+        tests=("tests/node/test_driver_durability.py", "tests/node/test_driver.py"),
         core=False,
     ),
     Mutant(
@@ -104,7 +104,7 @@ STORING = (
                 "        seats = self._chain.seats_at(height - 1)\n",
             ),
         ),
-        tests=("tests/node/test_sync.py", "tests/node/test_governed_set.py"),
+        tests=("tests/node/test_changing_sets.py", "tests/node/test_sync.py"),
         core=False,
     ),
     Mutant(
@@ -124,7 +124,7 @@ STORING = (
                 "        if self._address and touched(changes, self._prefix) and height < 0:",
             ),
         ),
-        tests=("tests/node/test_chain.py",),
+        tests=("tests/node/test_changing_sets.py",),
         core=False,
     ),
 )

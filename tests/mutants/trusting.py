@@ -186,18 +186,26 @@ TRUSTING = (
         (Edit("consensus.deciding", "claimed < commit.round < change.round", "claimed < commit.round"),),
     ),
     Mutant(
-        "reproposal_called_equivocation",
-        "a block that two rounds propose is taken for two messages of one place",
+        "late_round_change_called_a_contradiction",
+        "an earlier ROUND-CHANGE that arrives late is taken for a second one of the later round",
         (
-            Edit("consensus.tally", "place = (vote.round, vote.signer)", "place = (vote.round // 2, vote.signer)"),
-            Edit("consensus.tally", "self._votes.get((round_, signer))", "self._votes.get((round_ // 2, signer))"),
-            Edit("consensus.tally", "self._votes.pop((round_, signer))", "self._votes.pop((round_ // 2, signer))"),
+            Edit(
+                "consensus.tally",
+                "            if known.round > message.round or _claim(known) ==",
+                "            if _claim(known) ==",
+            ),
         ),
     ),
     Mutant(
         "bad_block_prepared",
-        "a proposal is prepared before its block is found good",
-        (Edit("consensus.voting", "    elif check is Check.VALID:\n        _say", "    else:\n        _say"),),
+        "a proposal is prepared before its block is executed",
+        (
+            Edit(
+                "consensus.voting",
+                "others(turn, [proposal.message.signer, *preparers]))\n",
+                "others(turn, [proposal.message.signer, *preparers]))\n        _say_prepare(turn, proposal.block.id)\n",
+            ),
+        ),
     ),
     Mutant(
         "lock_before_verdict",
