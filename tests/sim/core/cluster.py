@@ -127,7 +127,7 @@ class Cluster:
         self.encoded = False
         """Whether messages go through their bytes."""
         self.work: Callable[[Process, int], int | None] = lambda process, _height: self.now + process.offset_ms
-        self.down_ms = 2_000
+        self.down_ms = 500
         self.trusting = False
         """Whether messages of the honest are taken as verified: it saves time, and others verify them."""
 

@@ -16,7 +16,7 @@ from tests.sim.core.material import BAD, CHAIN, GENESIS, WALL, make_block, verif
 if TYPE_CHECKING:
     from tests.sim.core.process import Process
 
-MAX_SERVED_BLOCKS: Final = 8
+MAX_SERVED_BLOCKS: Final = 64
 
 
 class Decided:

@@ -38,8 +38,7 @@ def crash(cluster: Cluster) -> None:
         process.fuse = int(cluster.random() * 14)
         if cluster.random() < 0.35:
             process.next_fuse = int(cluster.random() * 8)
-        if cluster.random() < 0.3:
-            cluster.down_ms = 50 + int(cluster.random() * 4_000)
+        cluster.down_ms = (100, 500, 500, 4_000)[int(cluster.random() * 4)]
 
 
 def crash_all(cluster: Cluster) -> None:

@@ -66,7 +66,7 @@ class Oracle:
 
     # --- what leaves a process --------------------------------------------------------------------------------------
 
-    def said(self, process: Process, message: Message) -> None:
+    def said(self, process: Process, message: Message, *, repeat: bool = False) -> None:
         """No honest equivocation; nothing leaves before it is durable; nobody goes back; the right form."""
         kind = type(message)
         by_signer = self.record[message.height, message.round, kind]
@@ -84,9 +84,9 @@ class Oracle:
             raise Violation(f"{process.name} broadcast as its own: {named(message)}")
         by_signer[message.signer] = message
         place, before = (message.height, message.round), process.spoke
-        if place < before:
+        if place < before and not repeat:  # what a crash kept back goes out with what followed it
             raise Violation(f"{process.name} spoke at {before} and now {named(message)}")
-        process.spoke = place
+        process.spoke = max(place, before)
         if message.round > 1 + (before[1] if before[0] == message.height else 0):
             self.cluster.count("round_jump")
         vote = process.disk.votes.get((KIND[kind], *place))

@@ -37,7 +37,7 @@ def play(cluster: Cluster) -> None:
     else:
         gone = {one.index for one in chosen}
         everybody = range(len(cluster.processes))
-        alone = random() < 0.5
+        alone = len(keys) >= here.quorum or random() < 0.5
         cluster.cuts = {
             (a, b)
             for a in everybody

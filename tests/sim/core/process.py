@@ -261,12 +261,12 @@ class Process:
         disk.sync()
 
     def _broadcast(self, effect: do.Broadcast) -> None:
-        self.cluster.oracle.said(self, effect.message)
+        self.cluster.oracle.said(self, effect.message, repeat=effect.repeat)
         self.cluster.oracle.memory.said(self, effect.message)
         self.cluster.broadcast(self, effect.message)
 
     def _send_to(self, effect: do.SendTo) -> None:
-        self.cluster.oracle.said(self, effect.message)
+        self.cluster.oracle.said(self, effect.message, repeat=True)
         packet = self.cluster.packet(self, effect.message)
         self.cluster.to_key(self, effect.to, Process.on_packet, packet)
 

@@ -17,7 +17,7 @@ from tests.sim.core.process import Process
 from tests.sim.core.tracing import trace_cluster
 from tests.sim.outcome import Outcome, Violation
 
-SIZES: Final = (4,) * 78 + (1, 2, 2, 3, 3, 3, 5, 5, 5, 5, 6, 6, 6, 7, 7, 7, 7, 7, 8, 8, 8, 4)
+SIZES: Final = (4,) * 81 + (1, 2, 2, 3, 3, 3, 5, 5, 5, 5, 6, 6, 6, 7, 7, 7, 7, 8, 8)
 MIN_HEIGHTS: Final = 3
 MIN_FAULTS: Final = 5
 MAX_EVENTS: Final = 100_000
@@ -206,8 +206,11 @@ def calm(cluster: Cluster) -> None:
 def settle(cluster: Cluster) -> None:
     """The network heals, clocks are right again, nobody crashes any more."""
     cluster.heal()
-    cluster.down_ms = 2_000
+    cluster.down_ms = 500
     for process in cluster.processes:
+        if not process.alive:
+            process.life += 1  # not twice
+            cluster.after(int(cluster.random() * 100), process, Process.start, None)
         process.fuse = process.next_fuse = -1
         process.wall_skew_ms = 0
         process.withheld = False
