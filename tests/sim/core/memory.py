@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from consensus import effects as do
-from consensus.messages import Commit, Message
+from consensus.messages import Commit, Message, Prepare
 from consensus.verified import Authentic
 from tests.sim.outcome import Violation
 
@@ -39,7 +39,7 @@ class Memory:
         self.silent[process.index] = (process.life, through)
 
     def said(self, process: Process, message: Message) -> None:
-        """An observer is silent; a COMMIT follows an execution.
+        """An observer is silent; PREPARE and COMMIT follow an execution.
 
         Raises:
             Violation: it is not, or does not.
@@ -48,8 +48,8 @@ class Memory:
         # Within a turn that waited for its sync, what was said before may still go out.
         if life == process.life and message.height <= through and process.cluster.sync_ms == 0:
             raise Violation(f"{process.name} signs at height {message.height}, and observes through {through}")
-        if type(message) is Commit and (process.index, message.block_id) not in self.executed:
-            raise Violation(f"{process.name} COMMITs a block of height {message.height} that it has not executed")
+        if type(message) in {Prepare, Commit} and (process.index, message.block_id) not in self.executed:
+            raise Violation(f"{process.name} votes for a block of height {message.height} that it has not executed")
 
     def found_good(self, process: Process, block_id: bytes) -> None:
         """It built the block, or executed it and found nothing wrong."""
