@@ -68,7 +68,7 @@ async def _several(world: World, faults: Faults, count: int) -> None:
 
 
 async def _clients(world: World, load: Load, ended: asyncio.Event) -> None:
-    pause_s = world.random.choice((0.6, 1.5, 3.0))
+    pause_s = world.random.choice((0.8, 2.0, 4.0))
     while not ended.is_set():
         load.step()
         await world.sleep(world.random.expovariate(1 / pause_s))

@@ -88,25 +88,19 @@ def _hash(genesis: Genesis) -> Any:
     return found[1]
 
 
-_played = 0
-COLLECTED_EVERY = 16
-"""Schedules whose garbage, which is full of cycles, is collected together."""
-
-
 @contextmanager
 def _little_garbage() -> Iterator[None]:
-    """Collects between schedules only: what lives for the whole process is large, and looked through each time."""
-    global _played  # noqa: PLW0603
+    """Collects a schedule's garbage, which is full of cycles, once at its end, and looks at nothing that was before."""
     if not gc.isenabled():
         yield
         return
     gc.disable()
+    gc.freeze()
     try:
         yield
     finally:
-        _played += 1
-        if _played % COLLECTED_EVERY == 0:
-            gc.collect()
+        gc.collect()
+        gc.unfreeze()
         gc.enable()
 
 
