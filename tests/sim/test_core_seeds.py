@@ -91,7 +91,7 @@ def test_the_command_prints_a_trace_and_fails_when_an_invariant_is_violated(monk
     assert found["schedules"] >= 20
     assert found["violations"] == len(found["failed_seeds"]) > 0
     assert f"VIOLATION at seed {found['failed_seeds'][0]}" in printed
-    assert "--- calm" in printed
+    assert "says PREPARE" in printed
 
 
 def test_the_command_succeeds_when_nothing_is_violated(tmp_path, capsys):
