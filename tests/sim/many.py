@@ -123,4 +123,3 @@ def main(arguments: list[str] | None = None) -> int:
     if options.json is not None:
         options.json.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
     return 1 if total.failed else 0
-
