@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from tests.sim.many import main
+from tests.sim.__main__ import main
 from tests.sim.batch import run_slice
 from tests.sim.core.schedule import MIN_FAULTS, MIN_HEIGHTS, run
 from tests.sim.regressions import seeds_of
