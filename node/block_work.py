@@ -15,7 +15,7 @@ from consensus.verify import verify_block
 from contracts.codes import INPUT_MISSING
 from ledger.block import block_codec, split_refs
 from ledger.errors import InvalidBlock, InvalidInput, RemoteFault
-from ledger.types import Height, PublicKey, TxId
+from ledger.types import Hash32, Height, PublicKey, TxId
 from node.chain import Chain
 from node.clock import wall_ms
 from node.fetch import Fetcher
@@ -54,6 +54,8 @@ class BlockWork:
         self._feed = feed
         self._fail = fail
         self._tasks: set[asyncio.Task[None]] = set()
+        self._wanted: dict[Hash32, fx.FetchBlock] = {}
+        """The newest order for each body that is being looked for."""
 
     @property
     def _height(self) -> Height:
@@ -74,13 +76,22 @@ class BlockWork:
         self._spawn(self._check(order))
 
     def fetch(self, order: fx.FetchBlock) -> None:
-        """Starts to look for a block's body; answers with ``BlockFetched``."""
-        self._spawn(self._fetch(order))
+        """Starts to look for a block's body; answers with ``BlockFetched``.
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        Consensus orders it again and again while the body is missing: whoever looks for it already asks the sources
+        of the newest order.
+        """
+        name, is_new = order.block_id, order.block_id not in self._wanted
+        self._wanted[name] = order
+        if is_new:
+            task = self._spawn(self._fetch(order.height, name))
+            task.add_done_callback(lambda _: self._wanted.pop(name, None))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._on_done)
+        return task
 
     def _on_done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -132,16 +143,16 @@ class BlockWork:
                 return
             await asyncio.sleep(RETRY_S)
 
-    async def _fetch(self, order: fx.FetchBlock) -> None:
-        while order.height == self._height:
-            for source in order.sources:
+    async def _fetch(self, height: Height, name: Hash32) -> None:
+        while height == self._height:
+            for source in self._wanted[name].sources:
                 try:
-                    data = await self._fetcher.block(source, order.block_id)
+                    data = await self._fetcher.block(source, name)
                     block = verify_block(block_codec.decode(data))
                 except (RemoteFault, InvalidInput) as error:
-                    log.info("block_fetch_failed", code=error.code, height=order.height)
+                    log.info("block_fetch_failed", code=error.code, height=height)
                     continue
-                if block.id == order.block_id:
-                    self._feed(on.BlockFetched(order.height, block))
+                if block.id == name:
+                    self._feed(on.BlockFetched(height, block))
                     return
             await asyncio.sleep(RETRY_S)
