@@ -16,7 +16,7 @@ from tests.mutants.storing import STORING
 from tests.mutants.trial import CONTROL
 from tests.mutants.trusting import TRUSTING
 
-pytestmark = pytest.mark.timeout(1_200)
+pytestmark = [pytest.mark.timeout(1_200), pytest.mark.xdist_group("mutants")]
 SEEDS = 300
 """Schedules to try when the recorded one does not kill any more."""
 

@@ -12,6 +12,7 @@ from tests.sim.batch import run_slice
 from tests.sim.core.schedule import MIN_FAULTS, MIN_HEIGHTS, run
 from tests.sim.regressions import seeds_of
 
+pytestmark = pytest.mark.xdist_group("core_seeds")
 SEEDS = 2_000
 SLICES = 10
 REACHED: Counter[str] = Counter()
