@@ -104,7 +104,7 @@ STORING = (
                 "        seats = self._chain.seats_at(height - 1)\n",
             ),
         ),
-        tests=("tests/node/test_changing_sets.py", "tests/node/test_sync.py"),
+        tests=("tests/node/test_sync_sets.py",),
         core=False,
     ),
     Mutant(
