@@ -253,7 +253,7 @@ def huge_round(puppet: Puppet, message: Message) -> Sequence[Message] | None:
     here, random = puppet.cluster.plan.at(message.height), puppet.cluster.random
     if puppet.key not in here.validators:
         return None
-    far = (MAX_ROUND, message.round + 2, message.round + 1 + int(random() * 1000))[int(random() * 3)]
+    far = min(MAX_ROUND, (MAX_ROUND, message.round + 2, message.round + 1 + int(random() * 1000))[int(random() * 3)])
     name = b"\x66" * 32
     return [
         forge.change(puppet.key, here, message.height, far),
@@ -268,7 +268,7 @@ def bad_certificate(puppet: Puppet, message: Message) -> Sequence[Message] | Non
     here, height = cluster.plan.at(message.height), message.height
     if puppet.key not in here.validators:
         return None
-    round_ = message.round if isinstance(message, RoundChange) else message.round + 1
+    round_ = message.round if isinstance(message, RoundChange) else min(MAX_ROUND, message.round + 1)
     blocks = adversary.blocks(height) or [adversary.rival(puppet, height)]
     name = block_id(blocks[int(cluster.random() * len(blocks))].header)
     held = int(cluster.random() * (round_ + 1))
@@ -349,7 +349,12 @@ def garbage(puppet: Puppet, message: Message) -> Sequence[Message] | None:
         replace(message, signer=victim.key),
         replace(message, signature=bytes(65)),
         replace(message, epoch=message.epoch + 1),
-        replace(message, signature=victim.key + message.signature[33:], signer=victim.key, round=message.round + 1),
+        replace(
+            message,
+            signature=victim.key + message.signature[33:],
+            signer=victim.key,
+            round=min(MAX_ROUND, message.round + 1),
+        ),
     ]
 
 
@@ -360,7 +365,7 @@ def mutate(puppet: Puppet, message: Message) -> Sequence[Message] | None:
     if key not in here.validators:
         return None
     height = max(1, message.height + int(random() * 3) - 1)
-    round_ = max(0, message.round + int(random() * 4) - 1)
+    round_ = min(MAX_ROUND, max(0, message.round + int(random() * 4) - 1))
     blocks = puppet.adversary.blocks(message.height)
     match message:
         case Proposal():
@@ -382,7 +387,7 @@ def amplify(puppet: Puppet, message: Message) -> Sequence[Message] | None:
         return None
     name = block_id(message.block.header) if isinstance(message, Proposal) else message.block_id
     return [
-        forge.vote(kind, key, here, height, message.round + ahead, name)
+        forge.vote(kind, key, here, height, min(MAX_ROUND, message.round + ahead), name)
         for kind in (Prepare, Commit)
         for key in puppet.adversary.keys
         if key in here.validators
