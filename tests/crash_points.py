@@ -130,11 +130,13 @@ POINTS: dict[str, Point] = {
 class Installed:
     """A point that is being watched; a context manager that takes the wrapper away again.
 
+    ``crash`` may return where the point is no longer wanted; the call then goes on.
+
     Attributes:
         passed: how often the point was passed.
     """
 
-    def __init__(self, point: Point, count: int, crash: Callable[[], NoReturn], counts: Matches) -> None:
+    def __init__(self, point: Point, count: int, crash: Callable[[], None], counts: Matches) -> None:
         self._owner, self._name = point.owner()
         self._original = inspect.getattr_static(self._owner, self._name)
         self._point, self._count, self._crash, self._counts = point, count, crash, counts

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from random import Random
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from ledger.errors import StorageFault
 from ledger.transaction import Transaction
@@ -260,14 +260,16 @@ class Machine:
             process = PROCESS.get()
             return process is not None and process.wall is self and not process.dead
 
-        def crash() -> NoReturn:
+        def crash() -> None:
+            if self._point is not installed:
+                return  # taken back while the call was under way: nobody would start the machine again
             self.net.world.met["crash_point"] += 1
             self.net.world.met[f"crash_point:{point}"] += 1
             self.crash(f"at {point}")
             raise Crashed
 
-        self._point = crash_points.Installed(found, count, crash, counts)
-        self.net.world.points.append(self._point)
+        installed = self._point = crash_points.Installed(found, count, crash, counts)
+        self.net.world.points.append(installed)
 
     def _remove_point(self) -> None:
         # Wrappers of one function may be nested: all of them go at the end, in reverse order. This one counts no more.
