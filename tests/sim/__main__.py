@@ -42,6 +42,8 @@ def simulate(level: str, seeds: range, jobs: int, *, extra: list[int], progress:
     try:
         for one in results:
             total.add(one)
+            for seed, violation in one.failed if progress else ():
+                print(f"violation at seed {seed}: {violation}", file=sys.stderr, flush=True)
             now = time.monotonic()
             if progress and now - spoke >= 5:
                 spoke = now
