@@ -353,7 +353,7 @@ def garbage(puppet: Puppet, message: Message) -> Sequence[Message] | None:
             message,
             signature=victim.key + message.signature[33:],
             signer=victim.key,
-            round=min(MAX_ROUND, message.round + 1),
+            round=message.round + (1 if message.round < MAX_ROUND else -1),  # never the signed one
         ),
     ]
 
