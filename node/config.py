@@ -1,7 +1,8 @@
 """The daemon's configuration: parsed once, checked section by section, passed in (DESIGN.md 8).
 
 Flags win over the environment (``TIDEGATE_SECTION__KEY``), the environment over ``config.toml``. Unknown keys are
-errors. Only the daemon and ``tidegate node`` import this module: pydantic-settings takes 0.2 s.
+errors. Only the daemon and ``tidegate node`` import this module: pydantic-settings takes 0.2 s. The sections themselves
+are in ``node.config_sections``.
 """
 
 from __future__ import annotations
@@ -10,190 +11,33 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
-    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
 
-from ledger.errors import InvalidConfig, InvalidInput
-from ledger.lock import check_name
-from node.layout import DEFAULT_SOCKET, read_toml
-from p2p.identity import public_key_of_peer_id
-from p2p.transport import PeerAddress, PeerId
+from ledger.errors import InvalidConfig
+from node.config_sections import (
+    ChainSection,
+    FusionSection,
+    LogSection,
+    MempoolSection,
+    MetricsSection,
+    NodeSection,
+    P2pSection,
+    RpcSection,
+    ServicesSection,
+    StorageSection,
+    TelemetrySection,
+)
+from node.layout import read_toml
 
 PREFIX: Final = "TIDEGATE_"
-MAX_PEERS: Final = 256
-_MIB: Final = 1024 * 1024
-
-
-def parse_peer(text: str) -> PeerAddress:
-    """The address that ``PEERID@HOST:PORT`` says; an IPv6 host stands in brackets.
-
-    Raises:
-        InvalidConfig: another form, or not the id of an Ed25519 key.
-    """
-    peer_id, at, address = text.partition("@")
-    host, colon, port = address.rpartition(":")
-    host = host[1:-1] if host.startswith("[") and host.endswith("]") else "" if ":" in host else host
-    if not (at and colon and host) or not (port.isascii() and port.isdigit() and 0 < int(port) < 65_536):
-        raise InvalidConfig(f"a peer is written PEERID@HOST:PORT, not {text[:120]!r}", key="p2p.peers")
-    try:
-        public_key_of_peer_id(peer_id)
-    except InvalidInput as error:
-        raise InvalidConfig(f"peer {text[:120]!r}: {error.message}", key="p2p.peers") from error
-    return PeerAddress(PeerId(peer_id), host, int(port))
-
-
-def _name(value: str) -> str:
-    try:
-        return check_name(value)
-    except InvalidInput as error:
-        raise ValueError(error.message) from error
-
-
-def _peer(value: str) -> str:
-    try:
-        parse_peer(value)
-    except InvalidConfig as error:
-        raise ValueError(error.message) from error
-    return value
-
-
-def _commas(value: object) -> object:
-    """Lets the environment write a list with commas."""
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
-
-
-_Name = Annotated[str, AfterValidator(_name)]
-_Peers = Annotated[
-    tuple[Annotated[str, AfterValidator(_peer)], ...], BeforeValidator(_commas), NoDecode, Field(max_length=MAX_PEERS)
-]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ChainSection(_Section):
-    """``[chain]``: which chain this home was made for.
-
-    Attributes:
-        genesis_hash: hash of the genesis file's content in hex; empty where it is not pinned.
-    """
-
-    genesis_hash: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
-
-
-class NodeSection(_Section):
-    """``[node]``: who runs this node.
-
-    Attributes:
-        name: of the node, in logs and status.
-        organisation: the member that answers for it, as its certificates say.
-    """
-
-    name: _Name
-    organisation: _Name
-
-
-class P2pSection(_Section):
-    """``[p2p]``: the overlay.
-
-    Attributes:
-        listen_host: address to listen on.
-        listen_port: TCP port.
-        peers: whom to keep connected, ``PEERID@HOST:PORT`` each.
-    """
-
-    listen_host: Annotated[str, Field(min_length=1, max_length=255)] = "127.0.0.1"
-    listen_port: Annotated[int, Field(ge=1, le=65_535)] = 7300
-    peers: _Peers = ()
-
-    @property
-    def addresses(self) -> tuple[PeerAddress, ...]:
-        """``peers``, parsed."""
-        return tuple(parse_peer(peer) for peer in self.peers)
-
-
-class RpcSection(_Section):
-    """``[rpc]``: how clients reach the node.
-
-    Attributes:
-        socket: Unix socket, relative to the home or absolute.
-    """
-
-    socket: Annotated[str, Field(min_length=1, max_length=255)] = DEFAULT_SOCKET
-
-
-class MempoolSection(_Section):
-    """``[mempool]``: bounds of what waits for a block.
-
-    Attributes:
-        max_transactions: most transactions.
-        max_bytes: most wire bytes.
-        organisation_bytes: most wire bytes of one organisation.
-    """
-
-    max_transactions: Annotated[int, Field(ge=1, le=10_000_000)] = 50_000
-    max_bytes: Annotated[int, Field(ge=_MIB, le=16 * 1024 * _MIB)] = 64 * _MIB
-    organisation_bytes: Annotated[int, Field(ge=_MIB, le=16 * 1024 * _MIB)] = 48 * _MIB
-
-
-class ServiceSection(_Section):
-    """A service that this node runs or not.
-
-    Attributes:
-        enabled: whether it runs.
-    """
-
-    enabled: bool = False
-
-
-class TransactionServiceSection(ServiceSection):
-    """``[services.transaction]``: standardises raw sales and asks for their booking.
-
-    Attributes:
-        bookkeeper: peer id or organisation of the node that books; None is this node.
-    """
-
-    bookkeeper: _Name | None = None
-
-
-class ServicesSection(_Section):
-    """``[services]``: what this node does for its organisation (PROTOCOL.md 1.3)."""
-
-    transaction: TransactionServiceSection = TransactionServiceSection()
-    bookkeeping: ServiceSection = ServiceSection()
-    settlement: ServiceSection = ServiceSection()
-    authority: ServiceSection = ServiceSection()
-
-
-class FusionSection(_Section):
-    """``[fusion]``: a daemon that hosts a second chain and relays between the two (DESIGN.md 6).
-
-    Attributes:
-        supervision_home: home of the node of the other chain, relative to this one; empty: one chain only.
-    """
-
-    supervision_home: Annotated[str, Field(max_length=1_024)] = ""
-
-
-class LogSection(_Section):
-    """``[log]``: what is logged and how.
-
-    Attributes:
-        level: the least severe that is written.
-        format: ``json`` for machines, ``console`` for people.
-    """
-
-    level: Literal["debug", "info", "warning", "error"] = "info"
-    format: Literal["json", "console"] = "json"
 
 
 class Config(BaseSettings):
@@ -206,9 +50,12 @@ class Config(BaseSettings):
     p2p: P2pSection = P2pSection()
     rpc: RpcSection = RpcSection()
     mempool: MempoolSection = MempoolSection()
+    storage: StorageSection = StorageSection()
     services: ServicesSection = ServicesSection()
     fusion: FusionSection = FusionSection()
     log: LogSection = LogSection()
+    metrics: MetricsSection = MetricsSection()
+    telemetry: TelemetrySection = TelemetrySection()
 
     @classmethod
     def settings_customise_sources(

@@ -3,7 +3,8 @@
 import pytest
 
 from ledger.errors import InvalidConfig
-from node.config import Config, load_config, parse_peer
+from node.config import Config, load_config
+from node.config_sections import parse_peer
 from node.config_text import NodeSettings, config_text, pin_genesis
 from p2p.identity import TransportKey
 
@@ -87,7 +88,7 @@ def test_variables_that_name_no_section_are_left_alone(file, monkeypatch, name):
     ("name", "value", "words"),
     [
         ("TIDEGATE_LOG__LEVEL", "loud", ["TIDEGATE_LOG__LEVEL", "log.level", "'debug', 'info', 'warning' or 'error'"]),
-        ("TIDEGATE_LOG__COLOUR", "1", ["TIDEGATE_LOG__COLOUR", "log.colour", "format, level"]),
+        ("TIDEGATE_LOG__COLOUR", "1", ["TIDEGATE_LOG__COLOUR", "log.colour", "known here: file, format"]),
         ("TIDEGATE_LOGS__LEVEL", "1", ["TIDEGATE_LOGS__LEVEL", "logs", "known here: chain, fusion, log, mempool"]),
         ("TIDEGATE_LOG_LEVEL", "debug", ["two underscores", "TIDEGATE_LOG__LEVEL"]),
         ("TIDEGATE_LOG", "{}", ["TIDEGATE_LOG__KEY"]),
@@ -109,7 +110,7 @@ def test_bad_variable_is_named_with_what_is_allowed(file, monkeypatch, name, val
     ("text", "words"),
     [
         ("[nodes]\nname = 1\n", ["config.toml", "nodes", "known here: chain, fusion, log"]),
-        ("[log]\nlevle = 'info'\n", ["log.levle", "known here: format, level"]),
+        ("[log]\nlevle = 'info'\n", ["log.levle", "known here: file, format, keep, level, max_bytes"]),
         ("[services.relay]\nenabled = true\n", ["services.relay", "authority, bookkeeping, settlement, transaction"]),
         ("[mempool]\nmax_transactions = 0\n", ["mempool.max_transactions", "greater than or equal to 1", "it is 0"]),
         ("[p2p]\npeers = 'x'\n", ["p2p.peers", "PEERID@HOST:PORT"]),
