@@ -6,10 +6,10 @@ and docs/rpc.md are written from it.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -44,11 +44,18 @@ class Method:
         name: ``area.verb``.
         scope: the least that a client needs.
         summary: one sentence in the present tense.
-        params: type of the parameters; ``Params`` itself where there are none.
+        params: type of the parameters; ``Params`` itself where there are none. Fields are described by
+            ``msgspec.Meta(description=…)`` or by the ``Attributes:`` of the docstring.
         result: type of the result, from which its JSON schema is made (a Struct, a list of one, a dict, …).
-        call: does it; gets an instance of ``params``, returns something that ``msgspec.to_builtins`` turns into JSON.
+        call: does it; gets an instance of ``params``, and the ``Connection`` after it where ``connected``. Returns
+            structs, records and plain values: structs become objects by field name, bytes lower-case hex.
         errors: stable codes that it answers with, beside those that every method may (``params_invalid``, …).
         cost: units of the client's budget; 1 is a lookup.
+        connected: the method needs a connection that stays (a WebSocket); over plain HTTP it is refused.
+        example: parameters for the documents, in JSON form.
+        live_example: parameters that this node answers without an error, in JSON form, for ``rpc.discover``; None, or
+            an answer of None, leaves ``example`` in place.
+        steady: the example's result is the same whenever it is asked, so that it may stand in the document.
     """
 
     name: str
@@ -56,6 +63,18 @@ class Method:
     summary: str
     params: type[Params]
     result: Any
-    call: Callable[[Any], Awaitable[Any]]
+    call: Callable[..., Awaitable[Any]]
     errors: tuple[str, ...] = ()
     cost: int = 1
+    connected: bool = False
+    example: Mapping[str, Any] = field(default_factory=dict)
+    live_example: Callable[[], Awaitable[Mapping[str, Any] | None]] | None = None
+    steady: bool = False
+
+
+class Area(Protocol):
+    """Some methods that belong together."""
+
+    def table(self) -> tuple[Method, ...]:
+        """The methods. Must not touch the chain: the documents are written from tables without a node behind them."""
+        ...
