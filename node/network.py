@@ -6,7 +6,6 @@ For development, the demo, the benchmark and tests. A real network is made by it
 
 from __future__ import annotations
 
-import re
 import secrets
 import shutil
 import socket
@@ -16,20 +15,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 
-from ledger.admission import AdmissionCertificate, sign_certificate
 from ledger.errors import InvalidConfig
 from ledger.genesis import (
-    SUITE,
     AccountDoc,
     AssetDoc,
-    CertificateDoc,
-    ContractDoc,
     Genesis,
     Parameters,
     PolicyDoc,
     SupplyDoc,
-    certificate_doc,
-    chain_id_of,
     format_genesis,
 )
 from ledger.keys import SigningKey, key_text
@@ -42,6 +35,15 @@ from node.home import Home, NodeKeys
 from node.keyfile import write_key
 from node.layout import KEYS_MODE, HomeLayout
 from node.network_file import Network, NetworkNode, load_network, save_network
+from node.networks.founding import (
+    DAY_MS,
+    Admitted,
+    Charter,
+    authority_lock,
+    authority_signatures,
+    unsigned_genesis,
+    with_signatures,
+)
 
 __all__ = ["AccountPlan", "AssetPlan", "Network", "NetworkNode", "NetworkPlan", "create_network", "load_network"]
 
@@ -56,13 +58,11 @@ SUPERVISION_CONTRACTS: Final = (
     "supervision", "rewraps",
 )  # fmt: skip
 """Contracts of a supervision chain."""
-DAY_MS: Final = 24 * 3600 * 1000
 VALIDITY_MS: Final = 3_650 * DAY_MS
 MAX_NODES: Final = 128
 # Below the range from which systems take the ports of outgoing connections: those could take one before its node does.
 _PORTS: Final = range(15_000, 32_000)
 _OBSERVING: Final = {False: ("observer",), True: ("observer", "validator")}
-_NAMED: Final = re.compile(r"\{([^{}]+)\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,73 +258,56 @@ def _keyholders(plan: NetworkPlan) -> _Keyholders:
     if not 1 <= plan.authority_threshold <= plan.authority_keys <= 16:
         raise InvalidConfig("an authority has 1 to 16 keys, and a threshold of at most as many", code="plan_invalid")
     keys = tuple(SigningKey.generate() for _ in range(plan.authority_keys))
-    locks = [f"key({key_text(key.public)})" for key in keys]
-    lock = locks[0] if len(locks) == 1 else f"threshold({plan.authority_threshold},{','.join(locks)})"
+    lock = authority_lock((key.public for key in keys), plan.authority_threshold)
     return _Keyholders(SigningKey.generate(), keys, lock)
 
 
 def _genesis(plan: NetworkPlan, members: tuple[_Member, ...], keyholders: _Keyholders) -> Genesis:
-    created_ms = int(time.time() * 1000) if plan.created_ms is None else plan.created_ms
-    salt = secrets.token_hex(16)
-    chain_id = chain_id_of(plan.name, created_ms, salt, keyholders.authority_lock)
     key_of = {member.organisation: key_text(member.keys.member.public) for member in members}
     key_of[plan.issuer] = key_text(keyholders.issuer.public)
     for number, holder in enumerate(plan.keyholders):
         same = sum(1 for other in plan.keyholders[: number + 1] if other.organisation == holder.organisation)
         key_of.setdefault(holder.organisation, key_text(holder.key))
         key_of[f"{holder.organisation}#{same}"] = key_text(holder.key)
-
-    def lock(text: str) -> str:
-        return _NAMED.sub(lambda found: _named(key_of, found[1]), text)
-
-    admitted: list[tuple[bytes, bytes, str, tuple[str, ...]]] = []
+    admitted: list[Admitted] = []
     for member in members:
         node_roles = ("validator",) if member.validates else _OBSERVING[plan.candidates]
         keys = member.keys
-        admitted.append((keys.validator.public, keys.transport.public_key, member.organisation, node_roles))
+        admitted.append(Admitted(member.organisation, keys.validator.public, keys.transport.public_key, node_roles))
         roles = plan.roles.get(member.organisation, ("member", "service"))
-        admitted.append((keys.member.public, b"", member.organisation, roles))
-    admitted.append((keyholders.issuer.public, b"", plan.issuer, ("member",)))
-    admitted.extend((holder.key, b"", holder.organisation, holder.roles) for holder in plan.keyholders)
-    not_before, not_after = max(0, created_ms - DAY_MS), created_ms + VALIDITY_MS
-    certificates: list[CertificateDoc] = []
-    for serial, (key, transport, organisation, roles) in enumerate(admitted, 1):
-        certificate = AdmissionCertificate(chain_id, serial, key, transport, organisation, roles, not_before, not_after)
-        certificates.append(certificate_doc(sign_certificate(certificate, keyholders.authority)))
-    return Genesis(
-        name=plan.name,
-        created_ms=created_ms,
-        salt=salt,
-        suite=SUITE,
-        authority=keyholders.authority_lock,
-        validators=tuple(key_text(member.keys.validator.public) for member in members if member.validates),
-        certificates=tuple(certificates),
-        assets=tuple(
-            AssetDoc(
-                asset=asset.asset,
-                issuers=(key_of[plan.issuer],),
-                scale=asset.scale,
-                supply=tuple(SupplyDoc(amount=amount, lock=lock(text)) for amount, text in asset.supply),
-            )
-            for asset in _assets(plan, members)
-        ),
-        accounts=tuple(
-            AccountDoc(name=account.name, organisation=account.organisation, lock=lock(account.lock))
-            for account in plan.accounts
-        ),
-        contracts=tuple(ContractDoc(address=kind, kind=kind) for kind in plan.contracts),
-        policies=tuple(PolicyDoc(name=name, lock=lock(text)) for name, text in plan.policies.items()),
-        parameters=plan.parameters,
-        rotation=plan.rotation,
-    )
-
-
-def _named(key_of: Mapping[str, str], organisation: str) -> str:
-    if organisation not in key_of:
-        raise InvalidConfig(
-            f"a lock names {organisation!r}; the organisations are {', '.join(key_of)}", code="plan_invalid"
+        admitted.append(Admitted(member.organisation, keys.member.public, b"", roles))
+    admitted.append(Admitted(plan.issuer, keyholders.issuer.public, b"", ("member",)))
+    admitted.extend(Admitted(holder.organisation, holder.key, b"", holder.roles) for holder in plan.keyholders)
+    draft = unsigned_genesis(
+        Charter(
+            name=plan.name,
+            created_ms=int(time.time() * 1000) if plan.created_ms is None else plan.created_ms,
+            salt=secrets.token_hex(16),
+            authority=keyholders.authority_lock,
+            validators=tuple(member.keys.validator.public for member in members if member.validates),
+            admitted=tuple(admitted),
+            validity_ms=VALIDITY_MS,
+            names=key_of,
+            assets=tuple(
+                AssetDoc(
+                    asset=asset.asset,
+                    issuers=(key_of[plan.issuer],),
+                    scale=asset.scale,
+                    supply=tuple(SupplyDoc(amount=amount, lock=text) for amount, text in asset.supply),
+                )
+                for asset in _assets(plan, members)
+            ),
+            accounts=tuple(
+                AccountDoc(name=account.name, organisation=account.organisation, lock=account.lock)
+                for account in plan.accounts
+            ),
+            contracts=plan.contracts,
+            policies=tuple(PolicyDoc(name=name, lock=text) for name, text in plan.policies.items()),
+            parameters=plan.parameters,
+            rotation=plan.rotation,
         )
-    return key_of[organisation]
+    )
+    return with_signatures(draft, authority_signatures(draft, keyholders.authority))
 
 
 def _assets(plan: NetworkPlan, members: tuple[_Member, ...]) -> tuple[AssetPlan, ...]:
