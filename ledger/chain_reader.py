@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ledger.block import Block, Header, header_codec
 from ledger.certificate import CommitCertificate
 from ledger.chain_proof import Inclusion, history_path, inclusion_of
 from ledger.chain_records import (
+    BASE_KEY,
+    RETAINED_KEY,
     Change,
     StoredBlock,
     StoredTransactions,
@@ -15,6 +19,7 @@ from ledger.chain_records import (
     read_block,
     read_certificate,
     read_changes,
+    read_height,
     read_list,
     read_transactions,
 )
@@ -31,22 +36,55 @@ class ChainReader:
     Args:
         reader: where from.
         blocks: how many there are, the genesis block included.
+
+    Attributes:
+        retained_height: lowest height whose transactions, receipts and changes are kept; 0: all of them.
+        base_height: height from which every header is kept: 0, but on a node that joined from a snapshot. Below it there
+            are block 0 and the headers that change the set of validators.
+        on_damage: told the height of a block of which a record was found damaged or missing; the read raises all the
+            same.
     """
 
-    __slots__ = ("_blocks", "_reader")
+    __slots__ = ("_blocks", "_reader", "base_height", "on_damage", "retained_height")
 
     def __init__(self, reader: Reader, blocks: int = 0) -> None:
         self._reader = reader
         self._blocks = blocks
+        self.retained_height = Height(0)
+        self.base_height = Height(0)
+        self.on_damage: Callable[[int], None] = _ignore
+        self._read_bounds()
+
+    def _read_bounds(self) -> None:
+        get = self._reader.get
+        self.retained_height = Height(read_height(RETAINED_KEY, get(RETAINED_KEY)))
+        self.base_height = Height(read_height(BASE_KEY, get(BASE_KEY)))
 
     def _record(self, kind: bytes, height: int) -> tuple[bytes, bytes]:
         if not 0 <= height < self._blocks:
             raise NotFound(f"there is no block {height} yet", height=height)
+        if kind != Kind.BLOCK and height < self.retained_height:
+            raise self._pruned(height)
         key = height_key(kind, height)
-        record = self._reader.get(key)
+        try:
+            record = self._reader.get(key)
+        except StorageFault:
+            self.on_damage(height)
+            raise
         if record is None:
+            if height < self.base_height:
+                raise self._pruned(height)
+            self.on_damage(height)
             raise StorageFault(f"a record of block {height} is missing", key=key, height=height)
         return key, record
+
+    def _pruned(self, height: int) -> NotFound:
+        return NotFound(
+            f"block {height} is not kept here any more; from {self.retained_height} on all are",
+            code="pruned",
+            height=height,
+            retained_height=self.retained_height,
+        )
 
     def _stored_block(self, height: int) -> tuple[bytes, StoredBlock]:
         key, record = self._record(Kind.BLOCK, height)
@@ -60,7 +98,7 @@ class ChainReader:
         """Header of a block.
 
         Raises:
-            NotFound: above the tip.
+            NotFound: above the tip; ``pruned``: not kept here any more, ``data["retained_height"]`` says what is.
             StorageFault: missing or damaged; the same holds for every read below.
         """
         key, stored = self._stored_block(height)
@@ -120,6 +158,18 @@ class ChainReader:
             raise NotFound("the genesis block is not fetched from peers", height=0)
         return decided_block_bytes(self._stored_block(height)[1], self._stored_transactions(height)[1])
 
+    def kept_below_base(self) -> list[Height]:
+        """Heights below ``base_height`` whose headers are kept, ascending."""
+        if not self.base_height:
+            return []
+        found: list[Height] = []
+        for key, _ in self._reader.iterate(Kind.BLOCK):
+            height = Height(int.from_bytes(key[1:], "big"))
+            if height >= self.base_height:
+                break
+            found.append(height)
+        return found
+
     # --- proofs ---------------------------------------------------------------------------------------------------
 
     def transaction_inclusion(self, height: int, index: int) -> Inclusion:
@@ -168,3 +218,7 @@ class ChainReader:
         if record is None:
             raise StorageFault("a node of the history tree is missing", key=key)
         return record
+
+
+def _ignore(height: int) -> None:
+    del height

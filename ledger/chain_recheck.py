@@ -40,9 +40,10 @@ class Repair(IntEnum):
     REINDEX = 1
     """An index or history entry; ``ledger.chain_repair.reindexed`` rebuilds it from the blocks that are here."""
     REFETCH = 2
-    """Header, transactions or certificate of single blocks: fetch them from peers; ``ledger.chain_repair.put_back``."""
+    """Header, transactions, certificate or receipts of single blocks: fetch them from peers;
+    ``ledger.chain_repair.put_back`` and ``put_back_receipts``."""
     RESYNC = 3
-    """State, results or tip: drop this chain's data and sync again from peers or a snapshot."""
+    """State, changes or tip: execute the blocks again, or get everything from peers or a snapshot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,9 +165,10 @@ class _Checker:
         sound: Header = header
         if height:
             self.attempt(height, "certificate", Repair.REFETCH, lambda: self._certificate(sound))
-        self.attempt(height, "transactions", Repair.REFETCH, lambda: self._transactions(sound))
-        self.attempt(height, "receipts", Repair.RESYNC, lambda: self._receipts(sound))
-        self.attempt(height, "changes", Repair.RESYNC, lambda: self._changes(sound, state=state))
+        if height >= self.chain.retained_height:
+            self.attempt(height, "transactions", Repair.REFETCH, lambda: self._transactions(sound))
+            self.attempt(height, "receipts", Repair.REFETCH, lambda: self._receipts(sound))
+            self.attempt(height, "changes", Repair.RESYNC, lambda: self._changes(sound, state=state))
         self.attempt(height, "history", Repair.REINDEX, lambda: self._history(sound))
         self.attempt(height, "block_index", Repair.REINDEX, lambda: self._block_index(sound))
         return sound.parent
@@ -198,7 +200,7 @@ class _Checker:
 
     def _receipts(self, header: Header) -> None:
         if receipts_root(self.chain.receipts(header.height)) != header.receipts_root:
-            raise _FoundError("receipts_root", f"the receipts of block {header.height} do not fit", Repair.RESYNC)
+            raise _FoundError("receipts_root", f"the receipts of block {header.height} do not fit", Repair.REFETCH)
 
     def _changes(self, header: Header, *, state: bool) -> None:
         height = header.height
@@ -240,10 +242,22 @@ class _Checker:
         if self.chain.height_of(block_id(header)) != header.height:
             raise _FoundError("block_index", f"block {header.height} is not found by its id", Repair.REINDEX)
 
-    def genesis(self, parent: bytes | None) -> None:
-        """Checks that block 0 is the one of this genesis file."""
-        if parent is not None and parent != self.chain.genesis_hash:
+    def bottom(self, parent: bytes | None) -> None:
+        """Checks what the lowest block stands on: this genesis file; of a joined node also the headers below it."""
+        if self.chain.base_height:
+            for height in self.chain.kept_below_base():
+                self.attempt(height, "header", Repair.RESYNC, lambda height=height: self._kept_header(height))  # type: ignore[misc]
+        elif parent is not None and parent != self.chain.genesis_hash:
             self.damage.append(Damage("genesis", Height(0), "block 0 is of another genesis file", Repair.RESYNC))
+
+    def _kept_header(self, height: int) -> None:
+        header = self.chain.header(height)
+        if (header.height, header.chain_id) != (height, self.chain.chain_id):
+            raise _FoundError("header", f"the header of block {height} is of another one", Repair.RESYNC)
+        if height:
+            self._certificate(header)
+        elif header.parent != self.chain.genesis_hash:
+            raise _FoundError("genesis", "block 0 is of another genesis file", Repair.RESYNC)
 
     def records(self) -> None:
         """Checks every record's checksum."""
@@ -284,11 +298,11 @@ def recheck(
     """See ``ChainStore.recheck``."""
     checker = _Checker(chain, validators_at)
     name: bytes | None = chain.tip.block_id
-    lowest = max(0, chain.height - depth + 1)
+    lowest = max(chain.base_height, chain.height - depth + 1)
     for height in range(chain.height, lowest - 1, -1):
         name = checker.block(height, name, state=True)
     if lowest == 0:
-        checker.genesis(name)
+        checker.bottom(name)
     checker.attempt(None, "checkpoint", Repair.RESYNC, lambda: checker.checkpoint(buckets=False))
     return checker.report(lowest)
 
@@ -301,12 +315,12 @@ def verify_chain(
     """See ``ChainStore.verify_all``."""
     checker = _Checker(chain, validators_at)
     name: bytes | None = chain.tip.block_id
-    for height in range(chain.height, -1, -1):
+    for height in range(chain.height, chain.base_height - 1, -1):
         name = checker.block(height, name, state=height > chain.height - DEFAULT_DEPTH)
         if progress is not None:
             progress(height)
-    checker.genesis(name)
+    checker.bottom(name)
     checker.attempt(None, "records", Repair.RESYNC, checker.records)
     checker.attempt(None, "checkpoint", Repair.RESYNC, lambda: checker.checkpoint(buckets=True))
     checker.attempt(None, "state", Repair.RESYNC, checker.whole_state)
-    return checker.report(0)
+    return checker.report(chain.base_height)

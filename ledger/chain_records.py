@@ -22,8 +22,14 @@ FORMAT_KEY: Final = Kind.META + b"format"
 """→ ``Format``: written once, with the genesis block."""
 TIP_KEY: Final = Kind.META + b"tip"
 """→ (height, block id) of the last committed block."""
+RETAINED_KEY: Final = Kind.META + b"retained"
+"""→ u64: lowest height whose contents (transactions, receipts, changes) are kept; absent: all of them."""
+BASE_KEY: Final = Kind.META + b"base"
+"""→ u64: height from which every header is kept; absent: 0. Below it only block 0 and headers that change the set."""
 HISTORY_PREFIX: Final = Kind.META + b"history"
 """``… ‖ u8 level ‖ u64 index`` → complete node of the history tree; level 0 are the leaf hashes."""
+
+HEIGHT_BYTES: Final = 8
 
 Change = tuple[bytes, bytes, bool]
 """State key, leaf hash of ``change_leaf(key, value)``, and whether the key was deleted."""
@@ -101,6 +107,19 @@ def read_tip(record: bytes) -> tuple[int, bytes]:
     """See ``TIP_KEY``."""
     result: tuple[int, bytes] = read(_tip, TIP_KEY, record)
     return result
+
+
+def read_height(key: bytes, record: bytes | None) -> int:
+    """A record that is a height, 0 where there is none: ``RETAINED_KEY``, ``BASE_KEY``.
+
+    Raises:
+        StorageFault: it has another length.
+    """
+    if record is None:
+        return 0
+    if len(record) != HEIGHT_BYTES:
+        raise StorageFault(f"the stored record {key.hex()} is no height", key=key)
+    return int.from_bytes(record, "big")
 
 
 def read_block(key: bytes, record: bytes) -> StoredBlock:

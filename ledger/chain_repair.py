@@ -5,10 +5,10 @@ Both return a batch that the node writes, synced, before it rechecks.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from ledger.block import DecidedBlock, block_id, split_refs, transactions_root
+from ledger.block import DecidedBlock, block_id, receipts_root, split_refs, transactions_root
 from ledger.certificate import verify_certificate
 from ledger.chain_proof import history_nodes
 from ledger.chain_records import height_key, index_entries
@@ -24,22 +24,24 @@ if TYPE_CHECKING:
 
 
 def reindexed(chain: ChainStore, heights: Iterable[int]) -> dict[bytes, bytes | None]:
-    """Index records of the blocks at ``heights``, and every node of the history tree up to the tip.
+    """Index records of the blocks at ``heights``, and every node of the history tree from the lowest block to the tip.
 
-    Reads every header of the chain. Call ``chain.reload`` when the batch is written.
+    Reads every header of the chain; not the transactions of blocks whose contents are not kept. Call ``chain.reload`` when the batch is written.
 
     Raises:
         StorageFault: a block that is needed is itself damaged.
     """
     batch: dict[bytes, bytes | None] = {}
     wanted = set(heights)
-    tree = GrowingTree()
-    for height in range(chain.height + 1):
+    tree = chain.history_at(chain.base_height) if chain.base_height else GrowingTree()
+    for height in range(chain.base_height, chain.height + 1):
         name = block_id(chain.header(height))
         batch.update(history_nodes(tree, leaf_hash(name)))
         tree.append(name)
         if height in wanted:
             batch[Kind.BLOCK_INDEX + name] = height.to_bytes(8, "big")
+            if height < chain.retained_height:
+                continue
             batch.update(index_entries([ref[:32] for ref in split_refs(chain.block(height).refs)], height))
     return batch
 
@@ -75,3 +77,14 @@ def put_back(
     batch[height_key(Kind.TRANSACTIONS, header.height)] = encode((b"".join(refs), decided.transactions))
     batch[Kind.BLOCK_INDEX + expected_id] = header.height.to_bytes(8, "big")
     return batch
+
+
+def put_back_receipts(chain: ChainStore, height: int, receipts: Sequence[bytes]) -> dict[bytes, bytes | None]:
+    """Record of the receipts that a peer sent to replace damaged ones; the header must be sound.
+
+    Raises:
+        InvalidBlock: they are not that block's; another peer may have them.
+    """
+    if receipts_root(receipts) != chain.header(height).receipts_root:
+        raise InvalidBlock(f"not the receipts of block {height}", code="receipts_wrong", height=height)
+    return {height_key(Kind.RECEIPTS, height): encode(list(receipts))}

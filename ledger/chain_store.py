@@ -119,6 +119,7 @@ class ChainStore(ChainReader):
         record = self.store.get(TIP_KEY)
         if record is None:
             raise StorageFault("the store does not say which block is its last", key=TIP_KEY)
+        self._read_bounds()
         height, tip_id = read_tip(record)
         self._blocks = height + 1
         header = self.header(height)

@@ -80,7 +80,7 @@ def test_deleted_state_that_is_still_there_needs_a_resync(built):
     ("kind_", "what", "repair"),
     [
         (Kind.TRANSACTIONS, "transactions", Repair.REFETCH),
-        (Kind.RECEIPTS, "receipts", Repair.RESYNC),
+        (Kind.RECEIPTS, "receipts", Repair.REFETCH),
         (Kind.CHANGES, "changes", Repair.RESYNC),
         (Kind.BLOCK, "header", Repair.REFETCH),
     ],
