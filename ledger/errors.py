@@ -187,6 +187,12 @@ class StorageFault(Fatal):
     code = "storage_fault"
 
 
+class DiskFull(StorageFault):
+    """Less room is free than the node keeps in reserve, or a write found none; ``data["free_bytes"]`` where known."""
+
+    code = "disk_full"
+
+
 class HomeLocked(Fatal):
     """Another process uses this home directory."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from ledger.errors import (
+    DiskFull,
     Fatal,
     HomeLocked,
     InvalidBlock,
@@ -33,6 +34,7 @@ UNAVAILABLE: Final = 4
 NOT_FOUND: Final = 5
 OVERLOADED: Final = 6
 INTERNAL: Final = 70
+DISK_FULL: Final = 73
 STORAGE: Final = 74
 LOCKED: Final = 75
 TRANSPORT: Final = 76
@@ -48,6 +50,7 @@ MEANINGS: Final = {
     NOT_FOUND: "what was asked for is not known there",
     OVERLOADED: "the node is full; try again later",
     INTERNAL: "a bug in Tidegate, or a broken invariant: the node stopped rather than go on",
+    DISK_FULL: "too little room on the disk: the node stopped, or did not start, before its store could be stuck",
     STORAGE: "the disk failed, or gave back damaged records",
     LOCKED: "another process uses this home directory",
     TRANSPORT: "the overlay died more often than it may be rebuilt",
@@ -68,6 +71,7 @@ _BY_CLASS: Final[tuple[tuple[type[TidegateError], int], ...]] = (
     (InvalidInput, INVALID_INPUT),
     (RemoteFault, UNAVAILABLE),
     (HomeLocked, LOCKED),
+    (DiskFull, DISK_FULL),
     (StorageFault, STORAGE),
     (TransportFailed, TRANSPORT),
     (Fatal, INTERNAL),
