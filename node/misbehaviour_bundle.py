@@ -11,51 +11,26 @@ from typing import Annotated, Any, Final
 
 from msgspec import Meta
 
-from contracts.builtin import build_rules, genesis_block
 from contracts.validators.calls import EpochQuery
 from contracts.validators.evidence import MAX_PAGE, EvidencePage, EvidencePageQuery, EvidenceQuery, EvidenceRecord
 from contracts.validators.evidence import EvidenceSummary as Summary
 from contracts.validators.records import EpochRecord
-from ledger.block import Header, block_id
+from ledger.block import Header
 from ledger.certificate import CommitCertificate
 from ledger.document import from_document
 from ledger.encoding import Record
 from ledger.errors import InvalidInput, InvalidProof, NotFound, RemoteFault
 from ledger.genesis import Genesis
-from ledger.light_client import ClientState, advance, begin
 from ledger.misbehaviour import Misbehaviour, check, describe
-from ledger.packet import HeaderProof
-from ledger.state import StoredState
-from ledger.store_memory import MemoryStore
 from ledger.types import PublicKey
-from ledger.validators import MAX_VALIDATORS, ValidatorSet
+from ledger.validators import ValidatorSet
+from node.bundles.following import begin_at, follow
+from node.bundles.records import MAX_HEADERS, CertifiedHeader
 from node.client import Client
 from node.evidence_bundle import Bundle, content_of, read_bundle, refuse, write_bundle
 
 KIND: Final = "misbehaviour"
 CONTRACT: Final = "validators"
-MAX_HEADERS: Final = 65_536
-_Keys = Annotated[
-    tuple[Annotated[bytes, Meta(min_length=33, max_length=33)], ...], Meta(min_length=1, max_length=MAX_VALIDATORS)
-]
-_FIELD_OF_CODE: Final = {
-    "client_chain_wrong": "header.chain_id",
-    "client_version_unknown": "header.version",
-    "client_header_wrong": "header.history_size",
-    "client_header_old": "header.height",
-    "client_parent_wrong": "header.parent",
-    "client_set_wrong": "validators",
-    "validators_invalid": "validators",
-    "certificate_invalid": "certificate.seals",
-}
-
-
-class CertifiedHeader(Record, frozen=True):
-    """A header, the keys of the set that decided it, and the certificate that they made."""
-
-    header: Header
-    validators: _Keys
-    certificate: CommitCertificate
 
 
 class MisbehaviourContent(Record, frozen=True):
@@ -96,9 +71,9 @@ def verify_misbehaviour(bundle: Bundle, genesis: Genesis) -> Proved:
     if bundle.genesis != (genesis.hash,):
         refuse("genesis", f"the bundle is of another chain than {genesis.name}", "bundle_genesis_other")
     content = content_of(bundle, MisbehaviourContent)
-    client = _start(genesis)
+    client = begin_at(genesis)
     for number, step in enumerate(content.headers):
-        client = _advance(client, step, f"headers[{number}]")
+        client = follow(client, step, f"headers[{number}]")
     header, evidence = content.headers[-1].header, content.evidence
     if header.height != evidence.height:
         refuse("headers", f"the last header is of height {header.height}, the evidence of {evidence.height}")
@@ -108,26 +83,6 @@ def verify_misbehaviour(bundle: Bundle, genesis: Genesis) -> Proved:
     except InvalidProof as error:
         refuse(f"evidence.{error.data['field']}", error.message, error.code)
     return Proved(genesis.name, evidence, describe(evidence))
-
-
-def _start(genesis: Genesis) -> ClientState:
-    header, _ = genesis_block(genesis, build_rules(genesis), StoredState(MemoryStore()))
-    return begin(genesis.name, "bridge", header, genesis.validator_set())
-
-
-def _advance(client: ClientState, step: CertifiedHeader, path: str) -> ClientState:
-    header, certificate = step.header, step.certificate
-    if step.validators != tuple(sorted(step.validators)):
-        refuse(f"{path}.validators", "not sorted")
-    for field, other in (("height", header.height), ("epoch", header.epoch)):
-        if getattr(certificate, field) != other:
-            refuse(f"{path}.certificate.{field}", f"not that of the header, {other}")
-    if certificate.block_id != block_id(header):
-        refuse(f"{path}.header", "a field of it, or certificate.block_id, is not as it was certified")
-    try:
-        return advance(client, HeaderProof(header, certificate, step.validators, 0, None))
-    except InvalidInput as error:
-        refuse(f"{path}.{_FIELD_OF_CODE.get(error.code, 'header')}", error.message, error.code)
 
 
 # --- making one -------------------------------------------------------------------------------------------------------
