@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
+from time import perf_counter
 from typing import Final
 
 import structlog
@@ -24,17 +25,19 @@ from contracts.executor import BlockExecution
 from contracts.interface import BlockInfo, StateSpace
 from ledger.block import PROTOCOL_VERSION, Block, Header, block_id, transactions_root
 from ledger.certificate import CommitCertificate
+from ledger.chain_records import height_key
 from ledger.chain_store import ChainStore, Tip
 from ledger.checkpoint import CheckpointTree
 from ledger.errors import InvalidBlock, InvalidTransaction
 from ledger.genesis import Genesis, Parameters
 from ledger.state import Overlay, StoredState
 from ledger.state_cache import CachedState
-from ledger.store import Kind, Store
+from ledger.store import Batch, Kind, Store
 from ledger.store_memory import MemoryStore
 from ledger.transaction import Transaction
 from ledger.types import Hash32, Height, PublicKey, TxId
 from ledger.validators import ValidatorSet
+from node.observability.histogram import DISK_S, Histogram
 from node.parameters import ParameterBook
 from node.seats import SeatBook, Seats
 
@@ -90,6 +93,9 @@ class Chain:
         store: blocks and state.
         state: the committed state, cached.
         chain_id: 32 bytes.
+        write_seconds: of commits to the store, synced.
+        writing_since_s: when the commit that is under way began (``perf_counter``), or None.
+        block_bytes: what the last committed block's references and transactions take in the store.
     """
 
     def __init__(self, genesis: Genesis, store: Store) -> None:
@@ -116,6 +122,9 @@ class Chain:
         self._candidates: OrderedDict[Hash32, Candidate] = OrderedDict()
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="store")
         self._busy = asyncio.Lock()
+        self.write_seconds = Histogram(DISK_S)
+        self.writing_since_s: float | None = None
+        self.block_bytes = 0
 
     @property
     def tip(self) -> Tip:
@@ -341,7 +350,10 @@ class Chain:
                 certificate=certificate,
                 extra=extra,
             )
-            await asyncio.get_running_loop().run_in_executor(self._writer, self.store.store.write, batch)
+            self.writing_since_s = perf_counter()
+            await asyncio.get_running_loop().run_in_executor(self._writer, self._write, batch)
+            self.writing_since_s = None
+            self.block_bytes = len(batch[height_key(Kind.TRANSACTIONS, header.height)] or b"")
             self.store.committed(candidate.block)
             self._show(result)
             self._seats.on_block(header.height, result.change_hashes)
@@ -349,6 +361,11 @@ class Chain:
             self.checkpoints.committed(header.height)
             self._candidates.clear()
             return Committed(Height(header.height), candidate, certificate)
+
+    def _write(self, batch: Batch) -> None:
+        begun = perf_counter()
+        self.store.store.write(batch)
+        self.write_seconds.observe(perf_counter() - begun)
 
 
 def _changes(result: ExecutionResult) -> list[tuple[bytes, bytes, bool]]:

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from time import perf_counter
 from typing import Any, Final, Protocol
 
 import structlog
@@ -39,6 +40,8 @@ from node.clock import monotonic_ms, wall_ms
 from node.fetch import Fetcher
 from node.locked_body import LockedBodies
 from node.mempool import Mempool
+from node.observability.histogram import DISK_S, Histogram
+from node.observability.step_times import StepTimes
 from node.votes import VoteDesk
 
 log = structlog.get_logger(__name__)
@@ -99,6 +102,12 @@ class Driver:
         fetcher: gets what we lack from peers.
         sender: where messages go.
         on_committed: awaited after each commit, before the next height starts.
+
+    Attributes:
+        times: how long the steps of consensus take.
+        sync_seconds: of the signer log.
+        syncing_since_s: when the write to it that is under way began (``perf_counter``), or None.
+        refused_count: transactions in blocks whose receipt was a refusal, since the start.
     """
 
     def __init__(
@@ -130,7 +139,12 @@ class Driver:
         self.votes = VoteDesk(chain, state, feed=self.feed, backlog=self._inputs.__len__, report=self._report)
         self._started = False
         self.evidence_count = 0
+        self.times = StepTimes()
+        self.sync_seconds = Histogram(DISK_S)
+        self.syncing_since_s: float | None = None
+        self.refused_count = 0
         self.on_evidence: Callable[[fx.ReportEvidence], None] = lambda _effect: None
+        self.on_refused: Callable[[fx.RefuseBlock], None] = lambda _effect: None
 
     # --- inputs ---------------------------------------------------------------------------------------------------
 
@@ -153,6 +167,17 @@ class Driver:
     def observing(self) -> bool:
         """Whether this node follows without signing although it has a key."""
         return self._state.observing is not None
+
+    @property
+    def deciding(self) -> bool:
+        """Whether a block of the current height has been proposed."""
+        current = self._state.current
+        return current is not None and (current.proposal is not None or current.prepared is not None)
+
+    async def between_blocks(self) -> None:
+        """Returns when no block is being committed."""
+        async with self._importing:
+            return
 
     def feed(self, event: on.Input) -> None:
         """Hands in something that happened."""
@@ -211,7 +236,9 @@ class Driver:
         while self._inputs:
             ordered: list[fx.Effect] = []
             while self._inputs:
-                ordered.extend(step(self._state, self._inputs.popleft(), monotonic_ms()))
+                event = self._inputs.popleft()
+                ordered.extend(step(self._state, event, monotonic_ms()))
+                self.times.saw_round(event, self.round)
                 if ordered and isinstance(ordered[-1], fx.CommitBlock):
                     break
             records = [effect.record for effect in ordered if isinstance(effect, fx.Persist)]
@@ -237,17 +264,23 @@ class Driver:
         )
 
         def write() -> None:
+            begun = perf_counter()
             if live is not None:
                 signer_log.compact(live)
             signer_log.append(data)
             signer_log.sync()
+            self.sync_seconds.observe(perf_counter() - begun)
 
+        self.syncing_since_s = perf_counter()
         await asyncio.get_running_loop().run_in_executor(self._syncer, write)
+        self.syncing_since_s = None
 
     async def _perform(self, effect: fx.Effect) -> None:
         match effect:
             case fx.Broadcast(message, repeat):
                 self.votes.remember(message)
+                if not repeat:
+                    self.times.said(message)
                 self._sender.broadcast_vote(encode_message(message), repeat=repeat)
             case fx.SendTo(to, message):
                 self._sender.send_vote(to, encode_message(message))
@@ -260,8 +293,10 @@ class Driver:
                 if timer is not None:
                     timer.cancel()
             case fx.BuildBlock():
+                self.times.begin_proposal()
                 self._work.build(effect, self._state.key)
             case fx.CheckBlock():
+                self.times.begin_proposal()
                 self._work.check(effect)
             case fx.FetchBlock():
                 self._work.fetch(effect)
@@ -280,6 +315,7 @@ class Driver:
                 self.on_evidence(effect)
             case fx.RefuseBlock(proposal, reason):
                 log.warning("proposal_refused", height=proposal.height, round=proposal.round, reason=reason)
+                self.on_refused(effect)
             case fx.ReportSigningRefused(kind, height, round_):
                 log.error("signing_refused", kind=kind.name, height=height, round=round_)
             case fx.EnterObserve(reason, through):
@@ -345,13 +381,16 @@ class Driver:
         self._work.cancel()
         for fault in contradicted_seals(self._state.current, certificate):
             self._report(fault)
+        self.times.decided()
         committed = await self._chain.commit(candidate, certificate)
+        self.times.stored()
         self.votes.forget()
         refused = frozenset(
             transaction.tx_id
             for transaction, receipt in zip(candidate.transactions, candidate.result.receipts, strict=False)
             if not is_ok(receipt)
         )
+        self.refused_count += len(refused)
         self._mempool.on_block(candidate.transactions, refused, committed.height)
         self._mempool.start_height(self._chain.next_block())
         await self._on_committed(committed)
@@ -359,6 +398,7 @@ class Driver:
             self._start_height()
 
     def _start_height(self) -> None:
+        self.times.begin_height()
         tip = self._chain.tip
         self.feed(
             on.HeightStarted(

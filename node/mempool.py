@@ -7,7 +7,7 @@ overrides all of it (DESIGN.md 1).
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,6 +24,8 @@ from ledger.types import Height, TxId, TxRef
 MAX_CHAIN_DEPTH: Final = 25
 MAX_DROPPED_REMEMBERED: Final = 10_000
 RETRY_AFTER_MS: Final = 500
+MAX_COUNTED_CODES: Final = 128
+"""Codes that are counted apart; contracts may refuse with codes of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,11 @@ class Mempool:
         state: the committed state.
         limits: bounds.
         on_dropped: told of each transaction that leaves without being in a block, with its reason code.
+
+    Attributes:
+        size_bytes: wire bytes of what waits.
+        refused: transactions that were not admitted, by code, since the start.
+        left: transactions that left without being in a block, likewise.
     """
 
     def __init__(
@@ -102,6 +109,8 @@ class Mempool:
         self._dropped: OrderedDict[TxId, str] = OrderedDict()
         self.size_bytes = 0
         self._checker: BlockExecution | None = None
+        self.refused: dict[str, int] = {}
+        self.left: dict[str, int] = {}
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -112,6 +121,16 @@ class Mempool:
     def start_height(self, block: BlockInfo) -> None:
         """From now on transactions are checked for ``block``, the next one: its height and the time of its parent."""
         self._checker = BlockExecution(self._rules, self._view, block, sweep=False)
+
+    @property
+    def organisation_bytes(self) -> Mapping[str, int]:
+        """Wire bytes that wait, by organisation; read only."""
+        return self._organisation_bytes
+
+    @property
+    def limits(self) -> MempoolLimits:
+        """Its bounds."""
+        return self._limits
 
     def get(self, tx_id: bytes) -> Transaction | None:
         """The waiting transaction with that id, or None."""
@@ -128,6 +147,11 @@ class Mempool:
     def dropped_code(self, tx_id: bytes) -> str | None:
         """Why a transaction left without being in a block, for the last ones that did, or None."""
         return self._dropped.get(TxId(tx_id))
+
+    @property
+    def has_local(self) -> bool:
+        """Whether a transaction waits that a client handed in here."""
+        return any(entry.local for entry in self._entries.values())
 
     @property
     def oldest_ms(self) -> int | None:
@@ -160,6 +184,16 @@ class Mempool:
         tx_id = transaction.tx_id
         if tx_id in self._entries:
             return False
+        try:
+            organisation, depth = self._examine(transaction)
+        except (InvalidTransaction, Overloaded) as error:
+            _count(self.refused, error.code)
+            raise
+        self._insert(_Entry(transaction, organisation, depth, arrived_ms=now_ms, local=local))
+        return True
+
+    def _examine(self, transaction: Transaction) -> tuple[str, int]:
+        """The sender's organisation, and the depth that the transaction would have. Raises as ``admit``."""
         checker = self._checker
         if checker is None:
             raise Overloaded("the node is starting", retry_after_ms=RETRY_AFTER_MS)
@@ -169,8 +203,7 @@ class Mempool:
         member = checker.member(transaction.body.sender)
         organisation = member.organisation if member is not None else ""
         self._check_quota(organisation, transaction.size_bytes)
-        self._insert(_Entry(transaction, organisation, depth, arrived_ms=now_ms, local=local))
-        return True
+        return organisation, depth
 
     def _check_room(self, transaction: Transaction) -> None:
         limits = self._limits
@@ -280,6 +313,7 @@ class Mempool:
                 continue
             pending.extend(self._children(entry.transaction))
             self._dropped[name] = code
+            _count(self.left, code)
             if len(self._dropped) > MAX_DROPPED_REMEMBERED:
                 self._dropped.popitem(last=False)
             self._on_dropped(name, code)
@@ -349,3 +383,9 @@ class Mempool:
             if entry.local or entry.arrived_ms < before_ms:
                 found.append(entry.transaction)
         return found
+
+
+def _count(counts: dict[str, int], code: str) -> None:
+    if code not in counts and len(counts) >= MAX_COUNTED_CODES:
+        code = "other"
+    counts[code] = counts.get(code, 0) + 1
