@@ -39,6 +39,9 @@ REPUBLISH_OWN_AFTER_MS: Final = 2_000
 REPUBLISH_AFTER_MS: Final = 10_000
 REPUBLISH_COUNT: Final = 256
 
+STOPPING: Final = "stopping"
+STOPPING_RETRY_MS: Final = 1_000
+
 MAX_EARLY: Final = 64
 """Transactions from peers that are kept although they cannot be admitted yet; others wait to be said again."""
 EARLY_BLOCKS: Final = 3
@@ -73,6 +76,7 @@ class Intake:
         self._queued_bytes = 0
         self._wake = asyncio.Event()
         self._early: dict[TxId, tuple[Transaction, int]] = {}
+        self._refusing = False
         self.dropped_batches = 0
 
     def attach(self, gossip: Gossip) -> None:
@@ -86,7 +90,7 @@ class Intake:
 
         Raises:
             InvalidTransaction: refused; ``code`` says why.
-            Overloaded: the mempool is full.
+            Overloaded: the mempool is full; ``stopping``: this node is about to end.
         """
         if self._admit(transaction):
             self._send_on(transaction.wire)
@@ -120,6 +124,14 @@ class Intake:
     def _admit(self, transaction: Transaction) -> bool:
         if transaction.tx_id in self._mempool:
             return False
+        if self._refusing:
+            if self._chain.store.find_transaction(transaction.tx_id) is not None:
+                return False
+            raise Overloaded(
+                "this node is stopping; hand the transaction to another one, or to this one again once it is back",
+                code=STOPPING,
+                retry_after_ms=STOPPING_RETRY_MS,
+            )
         try:
             return self._mempool.admit(transaction, self._clock_ms(), local=True)
         except InvalidTransaction as error:
@@ -148,6 +160,11 @@ class Intake:
             self._gossip.publish(Topic.TRANSACTIONS, encode_batch(self._outgoing))
         self._outgoing = []
         self._outgoing_bytes = 0
+
+    def refuse_clients(self) -> None:
+        """From now on clients' new transactions are refused with ``stopping``; peers' are still taken."""
+        self._refusing = True
+        self._flush()
 
     def stop(self) -> None:
         """The node ends: what was admitted a moment ago goes out, while the overlay still takes it."""
