@@ -63,6 +63,18 @@ class ProofChain(Record, frozen=True):
     anchor: HeaderProof
 
 
+class Step(Record, frozen=True):
+    """A header above the one that a client knows, and that it descends from that one.
+
+    Attributes:
+        proof: with its certificate.
+        back: place of the known header's id under ``history_root``; None where it is the parent.
+    """
+
+    proof: HeaderProof
+    back: Inclusion | None
+
+
 class TransactionProof(Record, frozen=True):
     """A transaction of a block and its receipt.
 
@@ -144,6 +156,7 @@ class BlockProof(Record, frozen=True):
 
 
 header_proof_codec = Codec(HeaderProof, 128 * 1024, "header proof")
+step_codec = Codec(Step, 128 * 1024, "header proof")
 chain_codec = Codec(ProofChain, 4 * MAX_PROOF_BYTES, "proof chain")
 transaction_codec = Codec(TransactionProof, MAX_PROOF_BYTES, "transaction proof")
 state_codec = Codec(StateProofAt, MAX_PROOF_BYTES, "state proof")
