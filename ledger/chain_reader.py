@@ -39,8 +39,8 @@ class ChainReader:
 
     Attributes:
         retained_height: lowest height whose transactions, receipts and changes are kept; 0: all of them.
-        base_height: height from which every header is kept: 0, but on a node that joined from a snapshot. Below it there
-            are block 0 and the headers that change the set of validators.
+        base_height: height from which every header is kept: 0, but on a node that joined from a snapshot. Below it
+            there are block 0 and the headers that change the set of validators.
         on_damage: told the height of a block of which a record was found damaged or missing; the read raises all the
             same.
     """

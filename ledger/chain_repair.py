@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 def reindexed(chain: ChainStore, heights: Iterable[int]) -> dict[bytes, bytes | None]:
     """Index records of the blocks at ``heights``, and every node of the history tree from the lowest block to the tip.
 
-    Reads every header of the chain; not the transactions of blocks whose contents are not kept. Call ``chain.reload`` when the batch is written.
+    Reads every header of the chain; not the transactions of blocks whose contents are not kept. Call ``chain.reload``
+    when the batch is written.
 
     Raises:
         StorageFault: a block that is needed is itself damaged.

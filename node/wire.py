@@ -64,6 +64,10 @@ class RequestKind(IntEnum):
     """Header and refs of an undecided block by id."""
     SERVICE = 4
     """A call of a node's service."""
+    RECEIPTS = 5
+    """Receipts of one block, to replace damaged ones."""
+    SNAPSHOT = 6
+    """A part of a checkpoint's state, for a node that joins; see ``node.data.snapshot_wire``."""
 
 
 class Status(Record, frozen=True):
@@ -87,6 +91,12 @@ class BlocksWanted(Record, frozen=True):
     count: Annotated[int, Meta(ge=1, le=MAX_SYNC_BLOCKS)]
 
 
+class ReceiptsWanted(Record, frozen=True):
+    """Receipts of the block at ``height``: canonical bytes of each, as a list."""
+
+    height: Annotated[int, Meta(ge=0, le=2**53 - 1)]
+
+
 class ServiceRequest(Record, frozen=True):
     """A call of service ``service``."""
 
@@ -97,6 +107,7 @@ class ServiceRequest(Record, frozen=True):
 status_codec = Codec(Status, 128, "status")
 announcement_codec = Codec(Announcement, 512 * 1024, "block announcement")
 blocks_wanted_codec = Codec(BlocksWanted, 64, "blocks wanted")
+receipts_wanted_codec = Codec(ReceiptsWanted, 32, "receipts wanted")
 service_request_codec = Codec(ServiceRequest, MAX_SERVICE_BYTES + 256, "service request")
 
 _Batch = Annotated[tuple[bytes, ...], Meta(min_length=1, max_length=MAX_BATCH_TRANSACTIONS)]

@@ -1,0 +1,1 @@
+"""A node's data over the years: verified, mended, copied, restored, joined from a snapshot, pruned, archived."""
