@@ -35,35 +35,35 @@ ProofHex = Annotated[
 ]
 
 
-class HeaderQuestion(Params):
+class HeaderQuestion(Params, frozen=True):
     """Which header; without a height the newest."""
 
     height: Height | None = None
     known_height: Known = 0
 
 
-class TransactionQuestion(Params):
+class TransactionQuestion(Params, frozen=True):
     """Which transaction."""
 
     tx_id: TxIdHex
     known_height: Known = 0
 
 
-class BlockQuestion(Params):
+class BlockQuestion(Params, frozen=True):
     """Which block."""
 
     height: Height
     known_height: Known = 0
 
 
-class StateQuestion(Params):
+class StateQuestion(Params, frozen=True):
     """Which state record."""
 
     key: StateKey
     known_height: Known = 0
 
 
-class ChangeQuestion(Params):
+class ChangeQuestion(Params, frozen=True):
     """Which state record, and which block wrote it; without a height the newest that did."""
 
     key: StateKey
@@ -71,7 +71,7 @@ class ChangeQuestion(Params):
     known_height: Known = 0
 
 
-class HistoryQuestion(Params):
+class HistoryQuestion(Params, frozen=True):
     """Which header, and in whose history."""
 
     height: Height
@@ -79,14 +79,14 @@ class HistoryQuestion(Params):
     known_height: Known = 0
 
 
-class EpochsQuestion(Params):
+class EpochsQuestion(Params, frozen=True):
     """From where on."""
 
     from_height: Known = 0
     limit: Annotated[int, Meta(ge=1, le=MAX_STEPS, description="Headers at most.")] = MAX_STEPS
 
 
-class Proved(Result):
+class Proved(Result, frozen=True):
     """A proof.
 
     Attributes:
@@ -104,7 +104,7 @@ class Proved(Result):
     changes: int
 
 
-class Epochs(Result):
+class Epochs(Result, frozen=True):
     """Headers that change the set of validators.
 
     Attributes:
