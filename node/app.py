@@ -8,18 +8,28 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from typing import Final
 
 import structlog
 
 from contracts.bridge.records import BUSINESS, SUPERVISION
-from ledger.errors import InvalidConfig
+from ledger.errors import DiskFull, InvalidConfig
+from node.clock_watch import ClockWatch
+from node.disk_watch import DiskWatch
+from node.draining import DRAIN_S, drain
 from node.home import Home
 from node.host import ChainHost
+from node.liveness import CHECK_S, Liveness
 from node.relay.ends import RelayEnd
 from node.relay.service import RelayService
+from node.run_state import RunStateFile
+from node.sd_notify import Notifier
 
 log = structlog.get_logger(__name__)
+
+DRAIN_FULL_S: Final = 2.0
 
 
 class App:
@@ -28,14 +38,41 @@ class App:
     Args:
         home: opened and locked.
         other: of a fusion node: the home of the supervision chain, opened and locked.
+        notifier: tells the service manager; by default one that the environment describes.
+        life: where each home keeps how far its daemon has come.
 
     Raises:
         InvalidGenesis, StorageFault: see ``node.chain.Chain``.
+        DiskFull: too little room to begin with.
         InvalidConfig: ``relay_homes_equal``: both homes are of one chain.
+
+    Attributes:
+        hosts: one for each chain.
+        disk: watches the room on the disks; ``clock``: the wall clock; ``liveness``: whether loop and disk move.
     """
 
-    def __init__(self, home: Home, other: Home | None = None) -> None:
+    def __init__(
+        self,
+        home: Home,
+        other: Home | None = None,
+        *,
+        notifier: Notifier | None = None,
+        life: Sequence[RunStateFile] = (),
+    ) -> None:
         self._started_s = time.monotonic()
+        self._notifier = Notifier({}) if notifier is None else notifier
+        self._life = life
+        self._ended_by: DiskFull | None = None
+        homes = [home] if other is None else [home, other]
+        self.disk = DiskWatch(
+            [directory for one in homes for directory in (one.data_dir, one.wal_dir)],
+            max(one.config.storage.min_free_bytes for one in homes),
+        )
+        self.disk.check()
+        self.clock = ClockWatch()
+        self.clock.check()
+        check_s = min(CHECK_S, (self._notifier.watchdog_s or 3 * CHECK_S) / 3)
+        self.liveness = Liveness(home.data_dir, check_s=check_s, on_alive=self._alive)
         self.hosts = [ChainHost(home)]
         self._relay: RelayService | None = None
         if other is not None:
@@ -46,12 +83,15 @@ class App:
             self._relay = RelayService(_end(business, BUSINESS), _end(supervision, SUPERVISION))
             for host in self.hosts:
                 host.reports["relay"] = self._relay.document
+        for host in self.hosts:
+            host.reports["clock"], host.reports["disk"] = self.clock.document, self.disk.document
+            host.tell_block_times(self.clock)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Runs until ``stop`` is set; raises what must end the process.
 
         Raises:
-            Fatal: storage, invariant, or the overlay failed for good.
+            Fatal: storage, invariant, or the overlay failed for good; ``DiskFull`` once everything is closed in order.
         """
         async with AsyncExitStack() as stack:
             for host in self.hosts:
@@ -61,14 +101,52 @@ class App:
             gc.freeze()
             seconds = round(time.monotonic() - self._started_s, 3)
             log.info("node_ready", heights=[host.core.chain.tip.height for host in self.hosts], seconds=seconds)
+            for life in self._life:
+                life.enter("serving")
+            self._notifier.ready(self._summary())
             async with asyncio.TaskGroup() as group:
                 tasks = [task for host in self.hosts for task in host.spawn(group)]
                 if self._relay is not None:
                     tasks.append(group.create_task(self._relay.run(), name="relay"))
+                tasks += [
+                    group.create_task(self._watch_disk(stop), name="disk_watch"),
+                    group.create_task(self.clock.run(), name="clock_watch"),
+                    group.create_task(self.liveness.run(), name="liveness"),
+                ]
                 await stop.wait()
-                log.info("node_stopping")
+                await self._drain()
                 for task in tasks:
                     task.cancel()
+        if self._ended_by is not None:
+            raise self._ended_by
+
+    async def _drain(self) -> None:
+        log.info("node_stopping")
+        for life in self._life:
+            life.enter("stopping")
+        self._notifier.stopping("finishing what is under way")
+        # A disk that is about to be full gets what a block needs, and not what clients would still like to have.
+        seconds = DRAIN_S if self._ended_by is None else DRAIN_FULL_S
+        await asyncio.gather(*(drain(host.core, seconds) for host in self.hosts))
+
+    async def _watch_disk(self, stop: asyncio.Event) -> None:
+        try:
+            await self.disk.run()
+        except DiskFull as error:
+            log.critical("disk_full", **error.data)
+            self._ended_by = error
+            stop.set()
+
+    def _alive(self) -> None:
+        self._notifier.status(self._summary())
+        if self._notifier.watchdog_s is not None:
+            self._notifier.watchdog()
+
+    def _summary(self) -> str:
+        return "; ".join(
+            f"{host.home.genesis.name}: height {host.core.chain.tip.height}, {len(host.core.transport.peers())} peers"
+            for host in self.hosts
+        )
 
     @staticmethod
     async def _stop_host(host: ChainHost) -> None:

@@ -51,8 +51,6 @@ def hears_quorum(core: NodeCore) -> bool:
         peer = core.membership.peer_of(key)
         lost = None if peer is None else core.synchroniser.lost_ms(peer)
         heard = core.driver.votes.heard_ms.get(key)
-        if key == core.key.public or core.peers.peer_of(key) is not None:
-            count += 1
-        elif heard is not None and now - heard < HEARD_MS and (lost is None or lost < heard):
-            count += 1
+        lately = heard is not None and now - heard < HEARD_MS and (lost is None or lost < heard)
+        count += lately or key == core.key.public or core.peers.peer_of(key) is not None
     return count >= validators.quorum

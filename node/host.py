@@ -9,9 +9,11 @@ from typing import Any, Final
 
 import structlog
 
+from consensus.effects import RefuseBlock
 from ledger.chain_recheck import Repair
 from ledger.store_leveldb import LevelStore
-from node.chain import Chain
+from node.chain import Chain, Committed
+from node.clock_watch import ClockWatch
 from node.core import NodeCore
 from node.driver import DurableLog
 from node.home import Home
@@ -91,6 +93,25 @@ class ChainHost:
             "through_height": None if observing is None else observing.through_height,
             "damaged_logs": damaged_logs(self.home.wal_dir),
         }
+
+    def tell_block_times(self, clock: ClockWatch) -> None:
+        """Lets ``clock`` compare our time with that of fresh blocks of others."""
+        core, own = self.core, self.core.key.public
+
+        def on_block(committed: Committed) -> None:
+            header = committed.candidate.block.header
+            current = not core.synchroniser.syncing and core.synchroniser.target_height <= header.height
+            if header.proposer != own and current:
+                before = core.chain.store.header(header.height - 1).time_ms
+                clock.on_block_time(header.proposer, header.time_ms, before)
+
+        def on_refused(effect: RefuseBlock) -> None:
+            header = effect.proposal.block.header
+            if effect.reason == "time_implausible" and header.height == core.chain.tip.height + 1:
+                clock.on_block_time(header.proposer, header.time_ms, core.chain.tip.header.time_ms)
+
+        core.listeners.append(on_block)
+        core.driver.on_refused = on_refused
 
     async def start(self) -> None:
         """Opens the overlay and the RPC socket."""

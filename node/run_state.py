@@ -10,6 +10,7 @@ import json
 import os
 import time
 from dataclasses import asdict, dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final, Literal
 
@@ -74,13 +75,18 @@ class RunStateFile:
 
     Args:
         run_dir: the home's ``run`` directory.
-        version: of the program.
     """
 
-    def __init__(self, run_dir: Path, version: str = "") -> None:
+    def __init__(self, run_dir: Path) -> None:
         self._file = run_dir / FILE
         process = ProcessRef.of(os.getpid())
-        self._state = RunState("starting", os.getpid(), "" if process is None else process.started, 0, version)
+        started = "" if process is None else process.started
+        self._state = RunState("starting", os.getpid(), started, 0, _version())
+
+    @property
+    def stage(self) -> Stage:
+        """How far it has come."""
+        return self._state.stage
 
     def enter(self, stage: Stage, *, exit_code: int | None = None, code: str = "", why: str = "") -> None:
         """The daemon has come to ``stage``."""
@@ -89,3 +95,10 @@ class RunStateFile:
         data = json.dumps(asdict(self._state), ensure_ascii=False, indent=1).encode() + b"\n"
         with contextlib.suppress(InvalidConfig, OSError):
             write_atomic(self._file, data, mode=0o640, replace=True)
+
+
+def _version() -> str:
+    try:
+        return version("tidegate")
+    except PackageNotFoundError:
+        return ""
