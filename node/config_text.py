@@ -25,6 +25,8 @@ class NodeSettings:
         log_level: least severe that is written.
         log_format: ``json`` or ``console``.
         supervision_home: of a fusion node: home of its node of the supervision chain, relative to this home.
+        rpc_listen: ``HOST:PORT`` for RPC over TCP; empty: the socket only.
+        metrics_listen: ``HOST:PORT`` for metrics and health; empty: not served.
     """
 
     name: str
@@ -38,6 +40,8 @@ class NodeSettings:
     log_level: str = "info"
     log_format: str = "json"
     supervision_home: str = ""
+    rpc_listen: str = ""
+    metrics_listen: str = ""
 
 
 def _text(value: str) -> str:
@@ -85,6 +89,8 @@ peers = {_list(settings.peers)}
 [rpc]
 # Unix socket, relative to this directory.
 socket = {_text(settings.socket)}
+# HOST:PORT to serve the same over TCP; beyond loopback it needs TLS (docs/rpc.md). Empty: the socket only.
+listen = {_text(settings.rpc_listen)}
 
 [services.transaction]
 # Standardises raw sales and asks the bookkeeper for their booking.
@@ -107,6 +113,10 @@ enabled = {_flag("authority" in settings.services)}
 [fusion]
 # Home of this daemon's node of the supervision chain, relative to this directory; empty: one chain only.
 supervision_home = {_text(settings.supervision_home)}
+
+[metrics]
+# HOST:PORT for /metrics, /livez and /readyz; empty: not served.
+listen = {_text(settings.metrics_listen)}
 
 [log]
 # debug, info, warning or error; json or console.

@@ -175,14 +175,19 @@ def certificate_of(doc: CertificateDoc, chain_id: Hash32) -> AdmissionCertificat
     )
 
 
+def certificate_digests(genesis: Genesis) -> list[Hash32]:
+    """What the authority signs: of each certificate in order, 32 bytes."""
+    chain_id = genesis.chain_id
+    return [certificate_digest(certificate_of(doc, chain_id)) for doc in genesis.certificates]
+
+
 def authority_signatures(genesis: Genesis, keys: Iterable[SigningKey]) -> dict[int, tuple[tuple[bytes, bytes], ...]]:
     """What these keys of the authority sign: every certificate of ``genesis``, by serial."""
-    chain_id, signers = genesis.chain_id, list(keys)
-    found = {}
-    for doc in genesis.certificates:
-        signed = certificate_digest(certificate_of(doc, chain_id))
-        found[doc.serial] = tuple((key.public, key.sign(signed)) for key in signers)
-    return found
+    signers = list(keys)
+    return {
+        doc.serial: tuple((key.public, key.sign(signed)) for key in signers)
+        for doc, signed in zip(genesis.certificates, certificate_digests(genesis), strict=True)
+    }
 
 
 def with_signatures(genesis: Genesis, signatures: Signatures) -> Genesis:
