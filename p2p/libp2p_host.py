@@ -15,7 +15,7 @@ from libp2p.crypto.ed25519 import create_new_key_pair
 
 from ledger.errors import PeerRefused, TransportFailed
 from p2p.accept_limit import AcceptLimit, AcceptRate
-from p2p.libp2p_link import Libp2pLink
+from p2p.libp2p_link import REASON_FAILED, Libp2pLink
 from p2p.libp2p_stack import Stack, Wire
 
 if TYPE_CHECKING:
@@ -149,6 +149,7 @@ class Overlay:
         """Keep exactly these peers connected; connections with others stay until they close."""
         for peer in [peer for peer in self._diallers if peer not in targets]:
             self._diallers.pop(peer).scope.cancel()
+            self._counters.dial_reasons.pop(peer, None)
         if self._nursery is None:
             return
         for peer, addresses in targets.items():
@@ -337,13 +338,28 @@ class Overlay:
             finally:
                 del self._outgoing[peer]
             if link.is_ready:
+                self._counters.dial_reasons.pop(peer, None)
                 return link
-            failure = link.closed_reason
+            failure = link.closed_reason or REASON_FAILED
+        except OSError as error:
+            failure = "refused" if _is_refusal(error) else "unreachable"
+        except trio.TooSlowError:
+            failure = "no_answer"
+        except PeerRefused as error:
+            failure = error.code
         except Exception as error:  # noqa: BLE001 - the edge: a failed dial is counted and repeated
             failure = type(error).__name__
         finally:
             if wire is not None:
                 wire.abort()
         self._counters.dial_failures += 1
+        self._counters.dial_reasons[address.peer_id] = failure
         _log.debug("dial_failed", node=self._peer_id, peer=address.peer_id, reason=failure)
         return None
+
+
+def _is_refusal(error: BaseException | None) -> bool:
+    """Whether the host answered that nobody listens there; trio wraps one error for each address that it tried."""
+    if isinstance(error, BaseExceptionGroup):
+        return any(_is_refusal(one) for one in error.exceptions)
+    return isinstance(error, ConnectionRefusedError) or (error is not None and _is_refusal(error.__cause__))

@@ -13,7 +13,7 @@ import trio
 from libp2p.custom_types import TProtocol
 from libp2p.identity.identify.pb.identify_pb2 import Identify
 from libp2p.protocol_muxer.multiselect import Multiselect
-from libp2p.protocol_muxer.multiselect_client import MultiselectClient
+from libp2p.protocol_muxer.multiselect_client import MultiselectClient, MultiselectClientError
 from libp2p.protocol_muxer.multiselect_communicator import MultiselectCommunicator
 from libp2p.utils import encode_varint_prefixed
 
@@ -43,6 +43,7 @@ REASON_SILENT: Final = "silent_peer"
 REASON_HANDSHAKE: Final = "handshake_timeout"
 REASON_CLOSED: Final = "closed"
 REASON_FAILED: Final = "connection_failed"
+REASON_OTHER_NETWORK: Final = "other_network"
 REASON_UNWANTED: Final = "unwanted"
 REASON_OVERLAY_DIED: Final = "overlay_died"
 
@@ -143,7 +144,8 @@ class Libp2pLink(Link):
             self._owner.on_misbehaved(self, error)
         except Exception as error:  # noqa: BLE001 - the edge to the library: any error there ends this connection only
             _log.debug("link_task_failed", peer=self.peer, task=task.__name__, error=type(error).__name__)
-            self.close(REASON_CLOSED if self.is_ready else REASON_FAILED)
+            foreign = isinstance(error, MultiselectClientError)
+            self.close(REASON_CLOSED if self.is_ready else REASON_OTHER_NETWORK if foreign else REASON_FAILED)
 
     async def _multiplex(self) -> None:
         await self._muxer.start()

@@ -68,6 +68,7 @@ class Counters:
     misbehaved_peers: int = 0
     reconnects: int = 0
     dial_failures: int = 0
+    dial_reasons: dict[PeerId, str] = field(default_factory=dict)
     rebuilds: int = 0
 
 
@@ -178,6 +179,7 @@ class Peering:
             reconnects=counters.reconnects,
             dial_failures=counters.dial_failures,
             rebuilds=counters.rebuilds,
+            unreachable={p: why for p, why in counters.dial_reasons.items() if p not in self._links},
             queue_bytes={p: sum(box.queued_bytes for box in link.outboxes) for p, link in self._links.items()},
         )
 

@@ -58,6 +58,8 @@ class TransportStats:
     rebuilds: int = 0
     """How often the watchdog rebuilt the overlay."""
     queue_bytes: Mapping[PeerId, int] = field(default_factory=dict)
+    unreachable: Mapping[PeerId, str] = field(default_factory=dict)
+    """Why the last attempt to connect failed, of peers that are to be kept connected and are not."""
 
 
 class Handler(Protocol):
