@@ -70,6 +70,11 @@ class LocalGateway:
             if not future.done():
                 future.set_result(Outcome(tx_id, "unknown", code, 0, 0, (), ()))
 
+    @property
+    def waiting(self) -> int:
+        """Transactions whose outcome somebody waits for."""
+        return len(self._waiters)
+
     # --- Gateway ----------------------------------------------------------------------------------------------------
 
     async def info(self) -> ChainInfo:

@@ -374,6 +374,7 @@ class Direction:
             "busy_ms": round(self.busy_ms, 1),
             "finality_ms": round(median(self._finality_ms), 2) if self._finality_ms else None,
             "under_way": len(self._turns_due),
+            "oldest_under_way_ms": self._oldest_ms(),
             "catching_up": self._idle,
         }
         try:
@@ -396,6 +397,12 @@ class Direction:
             "oldest_sequence": lane.oldest_sequence if unanswered else None,
             "oldest_ms": now - lane.oldest_ms if unanswered else None,
         }
+
+    def _oldest_ms(self) -> int:
+        """Age of the oldest block with something that is not delivered yet; 0 where there is none."""
+        if not self._turns_due:
+            return 0
+        return max(0, wall_ms() - self.source.chain.store.header(min(self._turns_due)).time_ms)
 
 
 async def _outbox(end: RelayEnd, role: str) -> AsyncIterator[tuple[OutboxItem, ...]]:
