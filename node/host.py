@@ -24,6 +24,7 @@ from node.service_link import OverlayLink
 from node.services import BookkeepingService, ServiceSwitch, SettlementService, TransactionService
 from node.signer_log import SignerLog, damaged_logs
 from node.signer_state import open_signer_log
+from node.standing import Standing
 from node.status import StatusReport
 from p2p.libp2p_transport import Libp2pTransport
 
@@ -75,7 +76,11 @@ class ChainHost:
         recheck(self.core.chain)
         link.attach(self.core.peers)
         self.services = ServiceSwitch(link, config.node.organisation, self.core.transport.peer_id)
-        self.reports: dict[str, Callable[[], dict[str, Any]]] = {"signer": self._report_signer}
+        self._standing = Standing(self.core)
+        self.reports: dict[str, Callable[[], dict[str, Any]]] = {
+            "signer": self._report_signer,
+            "standing": self._standing.document,
+        }
         status = StatusReport(
             config.node.name, config.node.organisation, self.core, self.services, time.monotonic(), self.reports
         )
@@ -106,6 +111,7 @@ class ChainHost:
                 clock.on_block_time(header.proposer, header.time_ms, before)
 
         def on_refused(effect: RefuseBlock) -> None:
+            self._standing.on_refused(effect)
             header = effect.proposal.block.header
             if effect.reason == "time_implausible" and header.height == core.chain.tip.height + 1:
                 clock.on_block_time(header.proposer, header.time_ms, core.chain.tip.header.time_ms)

@@ -159,6 +159,10 @@ class Membership:
         node = self._by_key.get(key)
         return None if node is None else node.peer_id
 
+    def identity(self, key: bytes) -> NodeIdentity | None:
+        """Who signs with ``key``, also when it was revoked; None where no certificate of a node names it."""
+        return self._by_key.get(key)
+
     def peers_of_organisation(self, organisation: str) -> list[PeerId]:
         """The nodes of an organisation, sorted."""
         return sorted(

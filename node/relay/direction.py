@@ -388,6 +388,7 @@ class Direction:
             **report,
             "connected": True,
             "frozen": client.state.frozen,
+            "max_staleness_ms": client.max_staleness_ms,
             "proved_height": client.state.latest.height,
             "lag_blocks": source.chain.tip.height - client.state.latest.height,
             "proved_ms_ago": now - client.state.latest.time_ms,
