@@ -162,8 +162,7 @@ class SnapshotShelf:
         if len(changes) > MAX_EPOCH_PROOFS:
             raise NotFound("too many sets of validators between checkpoint and proof", code="snapshot_gone")
         return SnapshotTop(
-            store.header(checkpoint),
-            store.certificate(checkpoint),
+            self._proof(checkpoint),
             self._proof(carrier),
             tuple(self._proof(height) for height in changes),
             tuple(store.history_at(checkpoint).peaks),

@@ -1,8 +1,8 @@
 """What a node that joins from a snapshot asks its peers, and what they answer (docs/data.md).
 
 The state of a checkpoint comes in two passes. First the leaves of the checkpoint tree, which a certified header's
-``checkpoint_root`` confirms group by group and bucket by bucket; then keys and values in key order, each of which must be
-one of those leaves. So a wrong part is found when it arrives, and whoever sent it is known.
+``checkpoint_root`` confirms group by group and bucket by bucket; then keys and values in key order, each of which must
+be one of those leaves. So a wrong part is found when it arrives, and whoever sent it is known.
 """
 
 from __future__ import annotations
@@ -12,8 +12,6 @@ from typing import Annotated, Final
 
 from msgspec import Meta
 
-from ledger.block import Header
-from ledger.certificate import CommitCertificate
 from ledger.checkpoint_bucket import ENTRY_BYTES, GROUP_BUCKETS, GROUPS, HASH_BYTES
 from ledger.checkpoint_proof import MAX_BUCKET_ENTRIES
 from ledger.encoding import Codec, Record
@@ -80,16 +78,14 @@ class SnapshotTop(Record, frozen=True):
     """The beginning of a snapshot.
 
     Attributes:
-        header: of the checkpoint's own block, which becomes the tip of the node that joins.
-        certificate: of it.
+        own: header, with certificate, of the checkpoint's own block, which becomes the tip of the node that joins.
         carrier: header, with certificate, of the block that carries the checkpoint's root.
         between: certified headers between the two that change the set of validators, ascending.
         peaks: of the history tree over the blocks before the checkpoint's.
         groups: roots of the 256 groups, concatenated.
     """
 
-    header: Header
-    certificate: CommitCertificate
+    own: HeaderProof
     carrier: HeaderProof
     between: Annotated[tuple[HeaderProof, ...], Meta(max_length=MAX_EPOCH_PROOFS)]
     peaks: Annotated[tuple[_Hash, ...], Meta(max_length=64)]
