@@ -94,7 +94,8 @@ def check_flow(flow: bytes, events: FlowEvents, business: ProvedChain, supervisi
     for stage in record.stages:
         _check_stage(record, stage, events, business)
     causes: dict[tuple[str, int], Sent] = {}
-    supervised, requests = None, {}
+    supervised: SupervisedFlow | None = None
+    requests: dict[tuple[str, int], RequestRecord] = {}
     if supervision is not None:
         causes = _causes(events, business, supervision)
         _check_controls(record, events, supervision)
@@ -147,8 +148,6 @@ def _check_stage(record: FlowRecord, view: StageView, events: FlowEvents, busine
     stage, steps = view.stage, f"{business.path}.steps"
     moves = [move.moved for move in events.moves if move.moved and move.moved.stage == stage]
     asked = {moved.attempt for moved in (m.moved for m in _of_stage(events, stage, ASKING[stage])) if moved}
-    if stage == messages.SETTLE and record.used:
-        asked.add(1)
     missing = set(range(1, view.attempt + 1)) - asked
     if missing:
         refuse(steps, f"attempt {min(missing)} of {stage} is missing", INCOMPLETE)
