@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
+import re
+from typing import Final
+
+_HOST: Final = re.compile(r"[A-Za-z0-9_:%.-]{1,255}")
 
 
 def host_and_port(text: str) -> tuple[str, int]:
@@ -15,7 +19,7 @@ def host_and_port(text: str) -> tuple[str, int]:
     bracketed = host.startswith("[") and host.endswith("]")
     host = host[1:-1] if bracketed else "" if ":" in host else host
     digits = port.isascii() and port.isdigit() and len(port) <= 5
-    if not (colon and host) or not digits or not 0 < int(port) < 65_536 or any(c.isspace() or c == "@" for c in host):
+    if not (colon and host) or not digits or not 0 < int(port) < 65_536 or not _HOST.fullmatch(host):
         raise ValueError("write HOST:PORT, an IPv6 host in brackets")
     return host, int(port)
 
