@@ -2,7 +2,7 @@
 
 The queue of a subscription is the chain itself: it holds a cursor and the one block that it is at, and that block is
 shared. A subscriber that follows from long ago is read its history a block at a time, at its own pace. Two things make
-it slow: not taking anything for ``stall_s``, or falling ``max_lag_blocks`` behind after it had caught up. It is then
+it slow: not taking anything for ``stall_s``, or staying ``max_lag_blocks`` behind after it had caught up. It is then
 told ``slow_reader`` with the cursor to resume from, and cut off. Nothing here is on the way of a vote: a commit sets
 an event, and that only while somebody follows.
 """
@@ -66,13 +66,15 @@ class SubscriptionLimits:
         total: at once, over all connections.
         per_connection: at once on one.
         stall_s: seconds that one notification may wait for the reader.
-        max_lag_blocks: blocks that a subscriber which had caught up may be behind.
+        max_lag_blocks: blocks that a subscriber which had caught up may be behind …
+        behind_s: … for that many seconds on end: a node that syncs in a hurry is no fault of its readers.
     """
 
     total: int = 256
     per_connection: int = 32
     stall_s: float = 10.0
     max_lag_blocks: int = 256
+    behind_s: float = 60.0
 
 
 class SubscriptionHub:
@@ -108,7 +110,7 @@ class SubscriptionHub:
 
     # --- what the daemon tells us -----------------------------------------------------------------------------------
 
-    def on_committed(self, committed: Committed) -> None:
+    def on_committed(self, _committed: Committed) -> None:
         """A block is on the disk; costs nothing while nobody follows."""
         if self._running:
             self._grown.set()
@@ -182,7 +184,7 @@ class SubscriptionHub:
 
     def retained_height(self) -> int:
         """Lowest height whose contents are kept."""
-        return int(getattr(self.chain, "retained_height", 0))
+        return int(self.chain.store.retained_height)
 
     # --- what subscriptions tell us ---------------------------------------------------------------------------------
 
@@ -216,6 +218,7 @@ class _Subscription:
         self._wanted = wanted
         self._cursor = cursor
         self._caught_up = False
+        self._behind_since: float | None = None
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -253,7 +256,7 @@ class _Subscription:
                     await self.connection.close(TRY_AGAIN_LATER, f"{SLOW_READER}: resume from the last cursor")
         except TidegateError as error:
             if isinstance(error, Fatal):
-                log.error("subscription_failed", code=error.code, why=error.message)
+                log.exception("subscription_failed", topic=str(self._asked.topic))
             await self.end(error.code, error.message)
         except Exception:
             log.exception("subscription_failed", topic=str(self._asked.topic))
@@ -272,8 +275,7 @@ class _Subscription:
                     await self._tell(Notification(subscription=self.name, kind=Kind.CAUGHT_UP, cursor=place))
                 await hub.grown(height)
                 continue
-            if self._caught_up and tip - height >= hub.limits.max_lag_blocks:
-                raise SlowReader(f"{tip - height} blocks behind; resume from the cursor, and read faster")
+            self._check_lag(tip - height)
             if height < hub.retained_height():
                 raise pruned(height, hub.retained_height())
             told = await self._tell_block(hub.shelf.block(height), -1 if place is None else place.index)
@@ -283,6 +285,17 @@ class _Subscription:
                 quiet = 0
                 await self._tell(Notification(subscription=self.name, kind=Kind.PROGRESS, cursor=self._cursor))
             await asyncio.sleep(0)
+
+    def _check_lag(self, blocks: int) -> None:
+        limits = self._hub.limits
+        if not self._caught_up or blocks < limits.max_lag_blocks:
+            self._behind_since = None
+            return
+        now = asyncio.get_running_loop().time()
+        if self._behind_since is None:
+            self._behind_since = now
+        if now - self._behind_since >= limits.behind_s:
+            raise SlowReader(f"{blocks} blocks behind; resume from the cursor, and read faster")
 
     async def _tell_block(self, block: SharedBlock, after: int) -> bool:
         """Tells the wanted entries of a block behind index ``after`` of the place; True when there were any."""

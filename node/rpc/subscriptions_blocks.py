@@ -75,22 +75,21 @@ class SharedBlock:
         self._made: dict[object, Any] = {}
         self._locks: dict[object, asyncio.Lock] = {}
 
-    async def once(self, name: object, make: Callable[[SharedBlock], Awaitable[T]]) -> T:
+    async def once(self, make: Callable[[SharedBlock], Awaitable[T]]) -> T:
         """What ``make`` makes of this block, made once however many ask; where it fails, the next one tries again."""
-        lock = self._locks.setdefault(name, asyncio.Lock())
-        async with lock:
-            if name not in self._made:
-                self._made[name] = await make(self)
-            found: T = self._made[name]
+        async with self._locks.setdefault(make, asyncio.Lock()):
+            if make not in self._made:
+                self._made[make] = await make(self)
+            found: T = self._made[make]
             return found
 
     async def receipts(self) -> list[Receipt]:
         """Decoded receipts: one for each transaction, then the end of the block's."""
-        return await self.once("receipts", _receipts)
+        return await self.once(_receipts)
 
     async def transactions(self) -> list[Transaction]:
         """Decoded transactions, in order."""
-        return await self.once("transactions", _transactions)
+        return await self.once(_transactions)
 
     async def events(self) -> list[tuple[bytes, Event]]:
         """(transaction id, event) in order; the id is zeros for the block's end."""

@@ -51,7 +51,7 @@ class Kind(StrEnum):
     """The node ended the subscription; ``code`` says why."""
 
 
-class Cursor(Result):
+class Cursor(Result, frozen=True):
     """A place in the chain: everything up to and with it has been told.
 
     Attributes:
@@ -63,7 +63,7 @@ class Cursor(Result):
     index: _Index = END
 
 
-class Subscribe(Params):
+class Subscribe(Params, frozen=True):
     """Parameters of ``subscribe``. At most one of ``from_height`` and ``after``; neither: from the next block on."""
 
     topic: Annotated[Topic, Meta(description="What to follow.")]
@@ -89,7 +89,7 @@ class Subscribe(Params):
     sequence: Annotated[int, Meta(ge=1, le=MAX_HEIGHT, description="packet: only this one of the lane.")] | None = None
 
 
-class Subscribed(Result):
+class Subscribed(Result, frozen=True):
     """Answer of ``subscribe``.
 
     Attributes:
@@ -103,13 +103,13 @@ class Subscribed(Result):
     cursor: Annotated[Cursor | None, Meta(description="Told from behind this on; null: from block 0.")]
 
 
-class Unsubscribe(Params):
+class Unsubscribe(Params, frozen=True):
     """Parameters of ``unsubscribe``."""
 
     subscription: Annotated[str, Meta(min_length=1, max_length=32, description="Id that ``subscribe`` answered.")]
 
 
-class Unsubscribed(Result):
+class Unsubscribed(Result, frozen=True):
     """Answer of ``unsubscribe``."""
 
     ended: Annotated[bool, Meta(description="False: there was none of that id on this connection any more.")]

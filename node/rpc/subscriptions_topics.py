@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from contracts.bridge.clients import find_client
+from contracts.bridge.state import find_client
 from contracts.flow import calls as flow_calls
 from contracts.interface import StateSpace
 from contracts.messages import Control
@@ -97,7 +97,7 @@ class Topics:
 
     async def entries(self, block: SharedBlock, topic: Topic) -> list[Entry]:
         """Every entry of a topic in a block, in order."""
-        return await block.once(topic, self._make[topic])
+        return await block.once(self._make[topic])
 
     def wanted(self, asked: Subscribe) -> Wanted:
         """The filter that the parameters say.
@@ -262,7 +262,7 @@ def _filter_invalid(text: str, name: str) -> InvalidInput:
     return InvalidInput(text, code="filter_invalid", param=name)
 
 
-def _everything(subject: Any) -> bool:
+def _everything(_subject: Any) -> bool:
     return True
 
 
