@@ -10,7 +10,7 @@ import gc
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
@@ -26,6 +26,9 @@ from node.relay.ends import RelayEnd
 from node.relay.service import RelayService
 from node.run_state import RunStateFile
 from node.sd_notify import Notifier
+
+if TYPE_CHECKING:
+    from node.observability.service import Observability
 
 log = structlog.get_logger(__name__)
 
@@ -49,6 +52,7 @@ class App:
     Attributes:
         hosts: one for each chain.
         disk: watches the room on the disks; ``clock``: the wall clock; ``liveness``: whether loop and disk move.
+        observability: metrics and health, where they are served.
     """
 
     def __init__(
@@ -83,9 +87,19 @@ class App:
             self._relay = RelayService(_end(business, BUSINESS), _end(supervision, SUPERVISION))
             for host in self.hosts:
                 host.reports["relay"] = self._relay.document
+        self.observability = self._observability(home)
         for host in self.hosts:
             host.reports["clock"], host.reports["disk"] = self.clock.document, self.disk.document
             host.tell_block_times(self.clock)
+
+    def _observability(self, home: Home) -> Observability | None:
+        if not home.config.metrics.listen:
+            return None
+        from node.observability.service import Observability, sources_of  # noqa: PLC0415 - brings the metrics library
+
+        relay = None if self._relay is None else self._relay.document
+        sources = sources_of(self.hosts, relay, clock=self.clock, disk=self.disk, writes=self.liveness)
+        return Observability(home.config.metrics, sources)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Runs until ``stop`` is set; raises what must end the process.
@@ -94,6 +108,9 @@ class App:
             Fatal: storage, invariant, or the overlay failed for good; ``DiskFull`` once everything is closed in order.
         """
         async with AsyncExitStack() as stack:
+            if self.observability is not None:
+                stack.push_async_callback(self.observability.stop)
+                await self.observability.start()
             for host in self.hosts:
                 stack.push_async_callback(self._stop_host, host)
                 await host.start()
@@ -104,6 +121,8 @@ class App:
             for life in self._life:
                 life.enter("serving")
             self._notifier.ready(self._summary())
+            if self.observability is not None:
+                self.observability.health.started = True
             async with asyncio.TaskGroup() as group:
                 tasks = [task for host in self.hosts for task in host.spawn(group)]
                 if self._relay is not None:
@@ -125,6 +144,8 @@ class App:
         for life in self._life:
             life.enter("stopping")
         self._notifier.stopping("finishing what is under way")
+        if self.observability is not None:
+            self.observability.health.draining = True
         # A disk that is about to be full gets what a block needs, and not what clients would still like to have.
         seconds = DRAIN_S if self._ended_by is None else DRAIN_FULL_S
         await asyncio.gather(*(drain(host.core, seconds) for host in self.hosts))

@@ -18,6 +18,7 @@ from node.core import NodeCore
 from node.driver import DurableLog
 from node.home import Home
 from node.mempool import MempoolLimits
+from node.observability.rpc_meter import RpcMeter
 from node.rpc.methods import Methods
 from node.rpc.server import RpcServer
 from node.service_link import OverlayLink
@@ -48,6 +49,7 @@ class ChainHost:
         core: the node.
         services: what runs here, and the way to others.
         reports: further parts of ``node.status``, by name.
+        rpc_meter: counts requests of clients.
     """
 
     def __init__(self, home: Home) -> None:
@@ -55,6 +57,7 @@ class ChainHost:
         config = home.config
         limits = config.mempool
         self._signer_log: SignerLog | None = None
+        self.rpc_meter = RpcMeter()
         link = OverlayLink()
         self.core = NodeCore(
             home.genesis,

@@ -150,9 +150,9 @@ FSYNC: Final = _histogram(
 )
 RETAINED: Final = _gauge("store_retained_height", "Lowest height whose contents are kept.")
 STORE_BYTES: Final = _gauge("store_size_bytes", "Files of the chain's store, looked at once a minute.")
-DISK_FREE: Final = _gauge("store_disk_free_bytes", "Free on the fullest disk that the home writes to.")
-DISK_TOTAL: Final = _gauge("store_disk_size_bytes", "Size of that disk.")
-DISK_RESERVE: Final = _gauge("store_disk_reserve_bytes", "The node stops in order when less is free.")
+DISK_FREE: Final = _gauge("store_disk_free_bytes", "Free on the fullest disk that the home writes to.", chain=False)
+DISK_TOTAL: Final = _gauge("store_disk_size_bytes", "Size of that disk.", chain=False)
+DISK_RESERVE: Final = _gauge("store_disk_reserve_bytes", "The node stops in order when less is free.", chain=False)
 
 # --- RPC ------------------------------------------------------------------------------------------------------------
 
@@ -254,7 +254,9 @@ DISCLOSURES: Final = _counter("supervision_disclosures_total", "Entries in the d
 
 CERTIFICATES: Final = _gauge("certificates_expiring", "Certificates of this node that expire within 30 days, or have.")
 CERTIFICATE_DAYS: Final = _gauge("certificate_days_left", "Days until a certificate of this node expires.", "subject")
-CLOCK_OFFSET: Final = _gauge("clock_offset_seconds", "How far our clock is ahead of the other validators'.")
+CLOCK_OFFSET: Final = _gauge(
+    "clock_offset_seconds", "How far our clock is ahead of the other validators'.", chain=False
+)
 CLOCK_JUMPS: Final = _counter("clock_jumps_total", "Jumps of the wall clock since the start.", chain=False)
 READY: Final = _gauge("ready", "1 while /readyz answers 200.", chain=False)
 LOOP_LAG: Final = _histogram(
