@@ -19,6 +19,7 @@ from ledger.keys import SigningKey, key_text
 from ledger.store import Store
 from ledger.types import PublicKey, TxId
 from node.calling import Caller
+from node.certificates import CertificateWatch
 from node.chain import Chain, Committed
 from node.clock import monotonic_ms
 from node.driver import Driver, DurableLog, consensus_parameters
@@ -57,6 +58,7 @@ class NodeCore:
         evidence_file: where evidence that is not on chain yet is kept; None: nowhere.
 
     Attributes:
+        certificates: how long certificates hold, this node's own and others'.
         evidence: what validators did wrong, until it is on chain.
         listeners: functions that hear of every committed block; they must not raise.
 
@@ -116,7 +118,9 @@ class NodeCore:
         )
         self._block_committed = asyncio.Event()
         self._lapsed: tuple[PublicKey, ...] = ()
-        self.listeners: list[Callable[[Committed], None]] = [self.evidence.on_block]
+        own = (key.public,) if reporter is None else (key.public, reporter.public)
+        self.certificates = CertificateWatch(self.chain, own)
+        self.listeners: list[Callable[[Committed], None]] = [self.evidence.on_block, self.certificates.on_block]
         self.signer_log: DurableLog | None = None
         state, records = self._consensus_state(open_signer_log)
         self.driver = Driver(
@@ -197,6 +201,7 @@ class NodeCore:
             self.peers.send_status()
             self.transport.set_allowed(self.membership.allowed)
             self._warn_of_lapsed_validators()
+            self.certificates.warn()
 
     def _warn_of_lapsed_validators(self) -> None:
         lapsed = self.membership.lapsed_validators()

@@ -68,6 +68,7 @@ class StatusReport:
             "target_height": max(self.core.synchroniser.target_height, self.core.chain.tip.height),
             "evidence": self.core.driver.evidence_count,
             "misbehaviour": self._misbehaviour(),
+            "certificates": self.core.certificates.document(),
             "services": list(self.services.services),
             "uptime_s": round(time.monotonic() - self.started_s, 3),
             "rss_mb": round(resident_mb(), 1),
