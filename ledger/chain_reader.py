@@ -203,6 +203,14 @@ class ChainReader:
             raise NotFound(f"no history of {size} blocks holds block {height}", height=height)
         return Inclusion(height, size, history_path(self._node, height, size))
 
+    def history_leaf(self, height: int) -> bytes:
+        """Leaf hash of the id of block ``height`` in the history tree: what it must be, whatever its record says.
+
+        Raises:
+            StorageFault: the node is missing or damaged.
+        """
+        return self._node(0, height)
+
     def history_at(self, size: int) -> GrowingTree:
         """The tree over the ids of blocks 0 … ``size − 1``."""
         peaks, offset = [], 0

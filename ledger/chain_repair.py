@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from ledger.block import DecidedBlock, block_id, receipts_root, split_refs, transactions_root
+from ledger.block import DecidedBlock, Header, block_id, receipts_root, split_refs, transactions_root
 from ledger.certificate import verify_certificate
 from ledger.chain_proof import history_nodes
 from ledger.chain_records import height_key, index_entries
@@ -80,12 +80,13 @@ def put_back(
     return batch
 
 
-def put_back_receipts(chain: ChainStore, height: int, receipts: Sequence[bytes]) -> dict[bytes, bytes | None]:
-    """Record of the receipts that a peer sent to replace damaged ones; the header must be sound.
+def put_back_receipts(header: Header, receipts: Sequence[bytes]) -> dict[bytes, bytes | None]:
+    """Record of the receipts that a peer sent to replace damaged ones of the block with that sound header.
 
     Raises:
         InvalidBlock: they are not that block's; another peer may have them.
     """
-    if receipts_root(receipts) != chain.header(height).receipts_root:
+    height = header.height
+    if receipts_root(receipts) != header.receipts_root:
         raise InvalidBlock(f"not the receipts of block {height}", code="receipts_wrong", height=height)
     return {height_key(Kind.RECEIPTS, height): encode(list(receipts))}

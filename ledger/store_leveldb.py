@@ -147,6 +147,7 @@ class LevelStore(_LevelReader):
     Args:
         path: the directory; made when missing, its parent must exist.
         create: False refuses a directory that holds no store.
+        whole: False opens a store of which batches are lost, to read what is left; never to go on with it.
 
     Raises:
         HomeLocked: another process has it open.
@@ -155,12 +156,12 @@ class LevelStore(_LevelReader):
 
     __slots__ = ("_failed", "_number", "path")
 
-    def __init__(self, path: str, *, create: bool = True) -> None:
+    def __init__(self, path: str, *, create: bool = True, whole: bool = True) -> None:
         self.path = path
-        self._failed = False
+        self._failed = not whole
         super().__init__(_open(path, create=create))
         try:
-            self._number = _last_number(self._handle)
+            self._number = _last_number(self._handle) if whole else 0
         except StorageFault:
             self._handle.close()
             raise
@@ -230,6 +231,18 @@ class LevelStore(_LevelReader):
     def close(self) -> None:
         """See ``Store``."""
         self._handle.close()
+
+
+def repair(path: str) -> None:
+    """Makes the files of a store that does not open readable again; records may be lost, and old ones come back.
+
+    Raises:
+        StorageFault: nothing of it can be read.
+    """
+    try:
+        plyvel.repair_db(path, paranoid_checks=True)
+    except (plyvel.Error, OSError) as error:
+        raise StorageFault(f"cannot repair the store {path}: {error}", path=path) from error
 
 
 def _open(path: str, *, create: bool) -> Any:

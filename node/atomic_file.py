@@ -37,14 +37,15 @@ def write_atomic(path: Path, data: bytes, *, mode: int = 0o644, replace: bool = 
                 path.hardlink_to(aside)
         finally:
             aside.unlink(missing_ok=True)
-        _sync_directory(path.parent)
+        sync_directory(path.parent)
     except FileExistsError as error:
         raise InvalidConfig(f"{path} exists already and is not overwritten", code="file_exists") from error
     except OSError as error:
         raise InvalidConfig(f"cannot write {path}: {error.strerror}", code="file_unwritable") from error
 
 
-def _sync_directory(path: Path) -> None:
+def sync_directory(path: Path) -> None:
+    """Makes names in a directory durable."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

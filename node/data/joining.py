@@ -72,6 +72,7 @@ class Joiner:
         peers: whom to ask.
         open_store: makes an empty store; called anew for each attempt, which closes it.
         patience_s: see ``PATIENCE_S``.
+        prefer_genesis: take no snapshot as long as some peer has every block.
 
     Attributes:
         progress: of the attempt under way.
@@ -79,12 +80,19 @@ class Joiner:
     """
 
     def __init__(
-        self, genesis: Genesis, peers: Asked, open_store: Callable[[], Store], *, patience_s: float = PATIENCE_S
+        self,
+        genesis: Genesis,
+        peers: Asked,
+        open_store: Callable[[], Store],
+        *,
+        patience_s: float = PATIENCE_S,
+        prefer_genesis: bool = False,
     ) -> None:
         self._genesis = genesis
         self._peers = peers
         self._open_store = open_store
         self._patience_s = patience_s
+        self._prefer_genesis = prefer_genesis
         self.progress = Progress()
         self.refused: dict[PeerId, str] = {}
 
@@ -100,12 +108,14 @@ class Joiner:
         begun = warned = monotonic_s()
         while True:
             offers = await self._offers()
+            if self._prefer_genesis and _complete(offers):
+                return Joined.FROM_GENESIS, Height(0)
             for peer, offer in _best_first(offers):
                 height = await self._attempt(peer, offer)
                 if height is not None:
                     return Joined.SNAPSHOT, height
             if monotonic_s() - begun >= self._patience_s or (offers and _young(offers, self._genesis)):
-                if any(offer.retained_height <= 1 and offer.tip_height for offer in offers.values()):
+                if _complete(offers):
                     return Joined.FROM_GENESIS, Height(0)
                 if monotonic_s() - warned >= WARN_S:
                     warned = monotonic_s()
@@ -179,6 +189,11 @@ def _best_first(offers: dict[PeerId, SnapshotOffer]) -> list[tuple[PeerId, Snaps
     """Newest checkpoint first: who names one that it cannot prove is found out, and the next is asked."""
     found = [(peer, offer) for peer, offer in offers.items() if offer.height]
     return sorted(found, key=lambda pair: (-pair[1].height, -pair[1].tip_height, pair[0]))
+
+
+def _complete(offers: dict[PeerId, SnapshotOffer]) -> bool:
+    """Whether some peer has every block."""
+    return any(offer.retained_height <= 1 and offer.tip_height for offer in offers.values())
 
 
 def _young(offers: dict[PeerId, SnapshotOffer], genesis: Genesis) -> bool:
