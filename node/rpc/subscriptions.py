@@ -102,6 +102,7 @@ class SubscriptionHub:
         self._grown = asyncio.Event()
         self._ids = count(1)
         self._running: dict[str, _Subscription] = {}
+        self._connections: dict[str, set[_Subscription]] = {}
 
     @property
     def open(self) -> int:
@@ -147,7 +148,10 @@ class SubscriptionHub:
         subscription = _Subscription(self, name, asked, wanted, connection, cursor)
         self._running[name] = subscription
         self.opened += 1
-        connection.on_close(subscription.cancel)
+        if connection.id not in self._connections:
+            self._connections[connection.id] = set()
+            connection.on_close(lambda: self._lost(connection.id))
+        self._connections[connection.id].add(subscription)
         subscription.start()
         return Subscribed(subscription=name, height=tip, cursor=cursor)
 
@@ -175,7 +179,7 @@ class SubscriptionHub:
         limits = self.limits
         if self.stopping:
             raise Overloaded("the node stops; use another", retry_after_ms=RETRY_AFTER_MS)
-        own = sum(other.connection.id == connection.id for other in self._running.values())
+        own = len(self._connections.get(connection.id, ()))
         if self.open >= limits.total or own >= limits.per_connection:
             raise Overloaded(
                 f"at most {limits.per_connection} subscriptions on a connection and {limits.total} on the node",
@@ -192,8 +196,13 @@ class SubscriptionHub:
         """A subscription is over; ``code`` is empty when the client ended it."""
         if self._running.pop(subscription.name, None) is not None and code:
             self.closed[code] += 1
+        self._connections.get(subscription.connection.id, set()).discard(subscription)
         if not self._running:
             self.shelf.clear()
+
+    def _lost(self, connection: str) -> None:
+        for subscription in self._connections.pop(connection, set()).copy():
+            subscription.cancel()
 
     def _all(self) -> list[_Subscription]:
         return list(self._running.values())
