@@ -262,7 +262,7 @@ def _settled(chain: ProvedChain, booked: Saying, request: Saying, agreement: Agr
 
 def _head(chain: ProvedChain, booked: Saying, cancelled: Saying | None) -> tuple[PolicyHead, int]:
     said: Booked = booked.said
-    kept = chain.last_change(booked.address, policy_key(said.agreement, said.policy))
+    kept = chain.newest(booked.address, policy_key(said.agreement, said.policy))
     if kept is None or kept.value is None:
         refuse(f"{chain.path}.changes", "the policy's record is missing", INCOMPLETE)
     head = decoded(policy_codec, kept.value, f"{kept.path}.value")
@@ -279,7 +279,7 @@ def _head(chain: ProvedChain, booked: Saying, cancelled: Saying | None) -> tuple
 def _state(chain: ProvedChain, booked: Saying, request: Saying | None, settled: Saying | None) -> RequestState | None:
     said, changes, steps = booked.said, f"{chain.path}.changes", f"{chain.path}.steps"
     if request is None:
-        kept = chain.last_change(booked.address, tally_key(said.agreement))
+        kept = chain.newest(booked.address, tally_key(said.agreement))
         if kept is None or kept.value is None:
             refuse(changes, "the agreement's counters are missing", INCOMPLETE)
         tally: Tally = decoded(tally_codec, kept.value, f"{kept.path}.value")
@@ -289,7 +289,7 @@ def _state(chain: ProvedChain, booked: Saying, request: Saying | None, settled: 
         if kept.height < booked.step.height:
             refuse(f"{kept.path}.height", "the agreement's counters are older than the booking", MISMATCH)
         return None
-    kept = chain.last_change(booked.address, listed_key(b"s", said.agreement, request.said.request))
+    kept = chain.newest(booked.address, listed_key(b"s", said.agreement, request.said.request))
     if kept is None or kept.value is None:
         refuse(changes, "the settlement request's record is missing", INCOMPLETE)
     state: RequestState = decoded(request_state_codec, kept.value, f"{kept.path}.value")

@@ -106,8 +106,8 @@ def booking_statements(found: CheckedBooking, chain: ProvedChain) -> list[str]:
             f"by height {found.completed.step.height} of chain {chain.genesis.name}."
         ),
         (
-            f"It was booked at height {step.height} ({time_text(step.time_ms)}); the commission was recomputed from the "
-            "agreement and the sale and is right."
+            f"It was booked at height {step.height} ({time_text(step.time_ms)}); the commission was recomputed "
+            "from the agreement and the sale and is right."
         ),
     ]
     if found.settled is not None:

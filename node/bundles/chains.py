@@ -104,10 +104,14 @@ class ProvedChain:
         """Kind of the contract at an address; empty where the genesis file does not say."""
         return next((doc.kind for doc in self.genesis.contracts if doc.address == address), "")
 
-    def last_change(self, address: str, key: bytes) -> ProvedValue | None:
-        """The last proved change of a contract's record, or None."""
-        found = self.changes.get(contract_prefix(address) + key)
-        return found[-1] if found else None
+    def newest(self, address: str, key: bytes) -> ProvedValue | None:
+        """The newest that is proved of a contract's record: its last change, or what it was at a checkpoint; or None."""
+        changes, standing = self.changes.get(contract_prefix(address) + key), self.standing(address, key)
+        if changes and (
+            standing is None or standing.height < changes[-1].height or standing.value == changes[-1].value
+        ):
+            return changes[-1]
+        return standing
 
     def standing(self, address: str, key: bytes) -> ProvedValue | None:
         """What a contract's record was at a checkpoint, or None where the bundle does not say."""

@@ -109,7 +109,7 @@ def _record(flow: bytes, events: FlowEvents, business: ProvedChain) -> tuple[Flo
     field = f"{business.path}.changes"
     if not events.moves:
         refuse(f"{business.path}.steps", "none of them is a step of this flow", INCOMPLETE)
-    kept = business.last_change(business.address("flow"), b"f" + flow)
+    kept = business.newest(business.address("flow"), b"f" + flow)
     if kept is None or kept.value is None:
         refuse(field, "the record of the flow is missing", INCOMPLETE)
     record = decoded(flow_codec, kept.value, f"{kept.path}.value")
@@ -271,7 +271,7 @@ def _supervised(
             continue
         if heard.answer.code != ANSWER_OK:
             continue
-        kept = supervision.last_change(address, place_key(b"r", request.flow, *place))
+        kept = supervision.newest(address, place_key(b"r", request.flow, *place))
         if kept is None or kept.value is None:
             refuse(changes, f"the record of {request.stage}, attempt {request.attempt}, is missing", INCOMPLETE)
         found = decoded(request_record_codec, kept.value, f"{kept.path}.value")
@@ -287,7 +287,7 @@ def _supervised(
     for (stage, attempt), found in requests.items():
         if found.status in (WAITING, HELD) and attempt < newest[stage]:
             refuse(changes, f"what became of {stage}, attempt {attempt}, is older than the next one", MISMATCH)
-    kept = supervision.last_change(address, b"f" + record.flow)
+    kept = supervision.newest(address, b"f" + record.flow)
     if kept is None or kept.value is None:
         if requests:
             refuse(changes, "the supervision chain's record of the flow is missing", INCOMPLETE)

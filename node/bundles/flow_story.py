@@ -282,7 +282,7 @@ def flow_gaps(found: CheckedFlow, business: ProvedChain, supervision: ProvedChai
     lines = []
     key = b"f" + record.flow
     standing = business.standing(business.address("flow"), key)
-    kept = business.last_change(business.address("flow"), key)
+    kept = business.newest(business.address("flow"), key)
     if standing is not None and kept is not None and standing.value == kept.value:
         lines.append(
             f"The flow still stood so after block {standing.height} of chain {business.genesis.name}; what happened "
