@@ -80,7 +80,8 @@ class PartDraft:
         steps = tuple(self.steps[place] for place in sorted(self.steps))
         changes = tuple(sorted(self._changes.values(), key=lambda change: (change.height, change.key)))
         standings = tuple(sorted(self._standings.values(), key=lambda standing: (standing.height, standing.key)))
-        heights = {each.height for each in (*steps, *changes, *standings)}
+        heights = {step.height for step in steps} | {change.height for change in changes}
+        heights |= {standing.height for standing in standings}
         headers = {step.header.height: step for step in await self.source.epochs(max(heights, default=0))}
         for height in sorted(heights - set(headers)):
             headers[height] = await self.source.header(height)

@@ -105,13 +105,12 @@ class ProvedChain:
         return next((doc.kind for doc in self.genesis.contracts if doc.address == address), "")
 
     def newest(self, address: str, key: bytes) -> ProvedValue | None:
-        """The newest that is proved of a contract's record: its last change, or what it was at a checkpoint; or None."""
+        """The newest that is proved of a contract's record: a change, or what it was at a checkpoint; or None."""
         changes, standing = self.changes.get(contract_prefix(address) + key), self.standing(address, key)
-        if changes and (
-            standing is None or standing.height < changes[-1].height or standing.value == changes[-1].value
-        ):
-            return changes[-1]
-        return standing
+        last = changes[-1] if changes else None
+        if last is None or (standing is not None and standing.height > last.height and standing.value != last.value):
+            return standing
+        return last
 
     def standing(self, address: str, key: bytes) -> ProvedValue | None:
         """What a contract's record was at a checkpoint, or None where the bundle does not say."""

@@ -1,4 +1,4 @@
-"""Makes bundles of flows, sealed records and commission bookings, from nodes of the chains; checked before given out."""
+"""Makes bundles of flows, sealed records and commission bookings, from nodes of the chains; each is checked at once."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Exporter:
         return await self._finish(KIND_FLOW, Subject(SUBJECT_FLOW, flow, "", 0))
 
     async def sealed_record(self, flow: bytes, stage: str, attempt: int) -> bytes:
-        """The bundle of a sealed record on the supervision chain: its flow, told for that record. Raises as ``flow``."""
+        """The bundle of a sealed record of the supervision chain: its flow, told for that record. Raises as ``flow``."""
         await self._add_flow(flow)
         return await self._finish(KIND_RECORD, Subject(SUBJECT_SEALED, flow, stage, attempt))
 
@@ -93,8 +93,6 @@ class Exporter:
             await self._add_request(contract, view, newest)
         else:
             await self._business.add_value(contract, tally_key(view.agreement), newest)
-        if self._supervision is not None and not self._supervision.steps:
-            self._supervision = None
         return await self._finish(KIND_RECORD, Subject(SUBJECT_BOOKING, record, "", 0))
 
     # --- commissions --------------------------------------------------------------------------------------------------
@@ -213,7 +211,8 @@ class Exporter:
             raise _lying(error) from error
 
     async def _finish(self, kind: str, subject: Subject) -> bytes:
-        drafts = [draft for draft in (self._business, self._supervision) if draft is not None]
+        # A chain that has not said anything about it yet, or has no part in it, is left out.
+        drafts = [draft for draft in (self._business, self._supervision) if draft is not None and draft.steps]
         parts = [await draft.finish() for draft in drafts]
         geneses = [draft.source.genesis for draft in drafts]
         data = write_bundle(kind, tuple(genesis.hash for genesis in geneses), EvidenceContent(subject, tuple(parts)))

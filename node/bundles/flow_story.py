@@ -245,8 +245,8 @@ def flow_statements(found: CheckedFlow, business: ProvedChain, supervision: Prov
     when = time_text(business.blocks[found.height].header.time_ms)
     lines = [
         (
-            f"Flow {record.flow.hex()} of kind {record.kind} (version {record.kind_version}) is number {record.number} on "
-            f"chain {name}; after block {found.height} ({when}) it is {status_words(found)}."
+            f"Flow {record.flow.hex()} of kind {record.kind} (version {record.kind_version}) is number {record.number} "
+            f"on chain {name}; after block {found.height} ({when}) it is {status_words(found)}."
         ),
         f"It was filed by {who(business, record.filer)} with the commitment {record.commitment.hex()}.",
     ]

@@ -1,4 +1,4 @@
-"""Reads a chain through one node's RPC for whoever makes bundles; nothing that it says is believed until it is checked."""
+"""Reads a chain through one node's RPC for whoever makes bundles; what it says is checked when the bundle is."""
 
 from __future__ import annotations
 
