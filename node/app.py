@@ -90,6 +90,7 @@ class App:
         self.observability = self._observability(home)
         for host in self.hosts:
             host.reports["clock"], host.reports["disk"] = self.clock.document, self.disk.document
+            host.reports["liveness"] = self.liveness.document
             host.tell_block_times(self.clock)
 
     def _observability(self, home: Home) -> Observability | None:

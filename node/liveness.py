@@ -57,6 +57,10 @@ class Liveness:
         """Whether the disk takes writes, as far as is known."""
         return self.stuck_s < STUCK_S
 
+    def document(self) -> dict[str, float | None]:
+        """``liveness`` in ``node.status``: seconds of the present probe and of the last finished one."""
+        return {"stuck_s": round(self.stuck_s, 3), "probe_s": None if self.probe_s is None else round(self.probe_s, 4)}
+
     async def run(self) -> None:
         """Probes until cancelled."""
         loop, said = asyncio.get_running_loop(), False

@@ -173,6 +173,16 @@ def set_aside(directory: Path, now: datetime) -> Path:
     return target
 
 
+def read_signer_log(directory: Path) -> list[bytes]:
+    """The payloads of a log that nobody has open, oldest first; changes nothing, and passes over a torn end.
+
+    Raises:
+        StorageFault: ``signer_log_damaged``.
+        OSError: there is none, or it cannot be read.
+    """
+    return _scan((directory / FILE_NAME).read_bytes())[0]
+
+
 def damaged_logs(directory: Path) -> list[str]:
     """Names of the logs that were set aside, oldest first."""
     return sorted(path.name for path in directory.glob(f"{FILE_NAME}{_DAMAGED}*"))
