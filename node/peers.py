@@ -15,7 +15,8 @@ from ledger.encoding import encode
 from ledger.errors import InvalidInput, NotFound, PeerUnavailable
 from ledger.types import Height, PublicKey, TxRef
 from node.chain import Chain, Committed
-from node.clock import monotonic_ms
+from node.clock import monotonic_ms, wall_ms
+from node.data.snapshot_serving import SnapshotShelf
 from node.driver import Driver
 from node.fetch import Fetcher
 from node.intake import Intake
@@ -28,12 +29,14 @@ from node.wire import (
     RequestKind,
     ServiceRequest,
     Status,
+    TimeTold,
     Topic,
     VoteKindOnWire,
     announcement_codec,
     blocks_wanted_codec,
     decode_refs,
     encode_batch,
+    receipts_wanted_codec,
     service_request_codec,
     status_codec,
 )
@@ -71,16 +74,18 @@ class Peers:
         self._synchroniser = synchroniser
         self._driver: Driver | None = None
         self._service: ServiceCall | None = None
+        self._snapshots: SnapshotShelf | None = None
         self._repeat_second = 0
         self._repeated: set[bytes] = set()
         gossip.subscribe(Topic.TRANSACTIONS, Channel.BULK, intake.on_batch)
         gossip.subscribe(Topic.VOTES, Channel.VOTE, self._on_vote)
         gossip.subscribe(Topic.BLOCKS, Channel.BULK, self._on_announcement)
 
-    def attach(self, driver: Driver, service: ServiceCall) -> None:
-        """Says where votes and service calls go; called once, before the transport starts."""
+    def attach(self, driver: Driver, service: ServiceCall, snapshots: SnapshotShelf | None = None) -> None:
+        """Says where votes, service calls and joining nodes' requests go; called once, before the transport starts."""
         self._driver = driver
         self._service = service
+        self._snapshots = snapshots
 
     # --- what we say ------------------------------------------------------------------------------------------------
 
@@ -237,6 +242,10 @@ class Peers:
             return self._serve_blocks(payload)
         if kind == RequestKind.TRANSACTIONS:
             return self._serve_transactions(payload)
+        if kind == RequestKind.RECEIPTS:
+            return encode_batch(self._chain.store.receipts(receipts_wanted_codec.decode(payload).height))
+        if kind == RequestKind.SNAPSHOT and self._snapshots is not None:
+            return await self._snapshots.serve(payload)
         if kind == RequestKind.BLOCK and self._driver is not None:
             return self._driver.votes.undecided_block(payload)
         if kind == RequestKind.SERVICE and self._service is not None:
@@ -245,6 +254,8 @@ class Peers:
             if node is None:
                 raise NotFound("no certificate names that peer")
             return await self._service(request.service, node.organisation, request.payload)
+        if kind == RequestKind.TIME:
+            return encode(TimeTold(wall_ms()))
         raise NotFound("unknown kind of request", code="request_kind_unknown")
 
     def _serve_blocks(self, payload: bytes) -> bytes:

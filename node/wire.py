@@ -68,6 +68,8 @@ class RequestKind(IntEnum):
     """Receipts of one block, to replace damaged ones."""
     SNAPSHOT = 6
     """A part of a checkpoint's state, for a node that joins; see ``node.data.snapshot_wire``."""
+    TIME = 7
+    """What time it is there; the request has no payload."""
 
 
 class Status(Record, frozen=True):
@@ -75,6 +77,12 @@ class Status(Record, frozen=True):
 
     height: Annotated[int, Meta(ge=0, le=2**53 - 1)]
     block_id: Annotated[bytes, Meta(min_length=32, max_length=32)]
+
+
+class TimeTold(Record, frozen=True):
+    """What time it is at the sender. For comparing clocks only: no rule depends on it."""
+
+    time_ms: Annotated[int, Meta(ge=0, le=2**53 - 1)]
 
 
 class Announcement(Record, frozen=True):
@@ -105,6 +113,7 @@ class ServiceRequest(Record, frozen=True):
 
 
 status_codec = Codec(Status, 128, "status")
+time_codec = Codec(TimeTold, 32, "time")
 announcement_codec = Codec(Announcement, 512 * 1024, "block announcement")
 blocks_wanted_codec = Codec(BlocksWanted, 64, "blocks wanted")
 receipts_wanted_codec = Codec(ReceiptsWanted, 32, "receipts wanted")
