@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from time import monotonic
 from typing import Any, Final, Protocol
 
@@ -74,7 +75,7 @@ async def follow(
     give_up_s: float = GIVE_UP_S,
     markers: bool = False,
     **wanted: Any,
-) -> AsyncIterator[Notification]:
+) -> AsyncGenerator[Notification, None]:
     """Entries of a topic, each once and in order, for as long as somebody takes them.
 
     Args:
@@ -96,9 +97,10 @@ async def follow(
     try:
         while True:
             try:
-                async for note in stream.connection():
-                    if markers or note.kind is Kind.ITEM:
-                        yield note
+                async with aclosing(stream.connection()) as notes:
+                    async for note in notes:
+                        if markers or note.kind is Kind.ITEM:
+                            yield note
             except _Ended:
                 continue
             except TidegateError as error:
@@ -151,7 +153,7 @@ class _Stream:
         await asyncio.sleep(self._pause)
         self._pause = min(2 * self._pause, MAX_PAUSE_S)
 
-    async def connection(self) -> AsyncIterator[Notification]:
+    async def connection(self) -> AsyncGenerator[Notification, None]:
         """What one connection tells.
 
         Raises:
@@ -172,8 +174,9 @@ class _Stream:
                 timeout=aiohttp.ClientWSTimeout(ws_close=2.0),
             ) as socket:
                 await socket.send_bytes(_encode(self._request()))
-                async for note in self._notes(socket):
-                    yield note
+                async with aclosing(self._notes(socket)) as notes:
+                    async for note in notes:
+                        yield note
         except aiohttp.WSServerHandshakeError as error:
             raise _refused(error, place) from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -188,24 +191,21 @@ class _Stream:
             params["from_height"] = self._from_height
         return {"jsonrpc": "2.0", "id": 1, "method": "subscribe", "params": params}
 
-    async def _notes(self, socket: aiohttp.ClientWebSocketResponse) -> AsyncIterator[Notification]:
-        answered = False
-        async with asyncio.timeout(ANSWER_S) as waiting:
+    async def _notes(self, socket: aiohttp.ClientWebSocketResponse) -> AsyncGenerator[Notification, None]:
+        early: list[dict[str, Any]] = []
+        async with asyncio.timeout(ANSWER_S):
             async for message in socket:
-                if message.type not in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
-                    continue
                 document = _object(message.data)
                 if document.get("id") == 1:
-                    waiting.reschedule(None)
-                    answered = True
                     self._answered(document)
-                elif document.get("method") == NOTIFICATION:
-                    if not answered:
-                        # Whoever is told already has been answered, whichever message came first.
-                        waiting.reschedule(None)
-                    note = self._take(document.get("params"))
-                    if note is not None:
-                        yield note
+                    break
+                early.append(document)  # whichever of answer and first notification comes first
+        for document in early:
+            if (note := self._take(document)) is not None:
+                yield note
+        async for message in socket:
+            if (note := self._take(_object(message.data))) is not None:
+                yield note
 
     def _answered(self, document: dict[str, Any]) -> None:
         if isinstance(document.get("error"), dict):
@@ -219,9 +219,11 @@ class _Stream:
             self._cursor = _cursor(cursor)
         self._hear()
 
-    def _take(self, params: Any) -> Notification | None:
+    def _take(self, document: dict[str, Any]) -> Notification | None:
+        if document.get("method") != NOTIFICATION:
+            return None
         try:
-            note = msgspec.convert(params, Notification)
+            note = msgspec.convert(document.get("params"), Notification)
         except msgspec.ValidationError as error:
             raise malformed_answer(f"a notification: {error}") from error
         if note.kind is Kind.CLOSED:
