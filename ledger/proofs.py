@@ -5,8 +5,7 @@ header and why to believe it: above the client's latest header by its commit cer
 below by its place in that header's history. So one certificate proves everything that came before it, and no former
 set can forge what is past.
 
-Proofs that travel in files bring the headers along that take a client from the genesis file to their set
-(``ProofChain``).
+Proofs that travel in files bring the headers along that take a client from the genesis file to their set (``follow``).
 """
 
 from __future__ import annotations
@@ -48,19 +47,6 @@ MAX_STATE_VALUE_BYTES: Final = 8 * 1024 * 1024
 _Receipt = Annotated[bytes, Meta(max_length=MAX_RECEIPT_BYTES)]
 _Key = Annotated[bytes, Meta(min_length=1, max_length=MAX_STATE_KEY_BYTES)]
 _Value = Annotated[bytes, Meta(max_length=MAX_STATE_VALUE_BYTES)]
-
-
-class ProofChain(Record, frozen=True):
-    """How a client comes from the genesis file to the header that proofs lean on.
-
-    Attributes:
-        changes: every header that hands over to another set, in order, with its certificate.
-        anchor: a header above them with its certificate, or the last of ``changes`` again as it is then the latest
-            (without certificate and history), or the genesis block's, likewise.
-    """
-
-    changes: Annotated[tuple[HeaderProof, ...], Meta(max_length=MAX_FOLLOWED)]
-    anchor: HeaderProof
 
 
 class Step(Record, frozen=True):
@@ -157,7 +143,6 @@ class BlockProof(Record, frozen=True):
 
 header_proof_codec = Codec(HeaderProof, 128 * 1024, "header proof")
 step_codec = Codec(Step, 128 * 1024, "header proof")
-chain_codec = Codec(ProofChain, 4 * MAX_PROOF_BYTES, "proof chain")
 transaction_codec = Codec(TransactionProof, MAX_PROOF_BYTES, "transaction proof")
 state_codec = Codec(StateProofAt, MAX_PROOF_BYTES, "state proof")
 change_codec = Codec(ChangeProof, MAX_PROOF_BYTES, "change proof")
@@ -240,11 +225,6 @@ def follow(client: ClientState, changes: tuple[HeaderProof, ...], verify: Verify
             raise InvalidProof(f"header {header.height} does not change the set", code="client_step_idle")
         client = believe(client, proof, verify)
     return client
-
-
-def follow_chain(client: ClientState, chain: ProofChain, verify: Verify = verify_signature) -> ClientState:
-    """The client at the anchor of ``chain``. Raises as ``follow``."""
-    return believe(follow(client, chain.changes, verify), chain.anchor, verify)
 
 
 def check_descends(client: ClientState, header: Header, back: Inclusion | None) -> None:

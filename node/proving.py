@@ -22,7 +22,6 @@ from ledger.proofs import (
     BlockProof,
     ChangeProof,
     HistoryProof,
-    ProofChain,
     StateProofAt,
     Step,
     TransactionProof,
@@ -125,15 +124,6 @@ class Prover:
             found.append(step)
             known = height
         return Steps(tuple(found), len(found) == len(heights), tip)
-
-    def chain_to(self, height: int) -> ProofChain:
-        """Everything that takes a client from the genesis file to header ``height``. Raises as ``header``."""
-        proofs: list[HeaderProof] = []
-        known = 0
-        for change in self.changes(0, height):
-            proofs.append(self.header(change, known))
-            known = change
-        return ProofChain(tuple(proofs), self.header(height, known))
 
     # --- contents -------------------------------------------------------------------------------------------------
 

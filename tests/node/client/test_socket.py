@@ -23,8 +23,7 @@ from ledger.errors import (
     TidegateError,
 )
 from ledger.transaction import MAX_TRANSACTION_BYTES, VERSION, Body, Call, Transaction, build
-from node import client as client_module
-from node.client import Client, retry_after_s
+from node.client import Client, bulk, lookups, retry_after_s
 from node.client_errors import rebuild_error
 from tests.node.services.fake_rpc import DROP, FakeRpc
 from tests.node.services.members import B, C, Members, members
@@ -250,7 +249,7 @@ async def test_refusal_is_raised_when_the_node_refuses(stage: Stage):
 
 
 async def test_many_are_submitted_when_split_into_requests(stage: Stage, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(client_module, "MAX_BULK_TRANSACTIONS", 3)
+    monkeypatch.setattr(bulk, "MAX_BULK_TRANSACTIONS", 3)
     transactions = [stage.open_account(f"account {i}") for i in range(7)]
     async with stage.client() as client:
         answers = await client.submit_many([t.wire for t in transactions], 1_000)
@@ -268,7 +267,7 @@ async def test_nothing_was_taken_when_the_first_request_is_overloaded(stage: Sta
 
 
 async def test_rest_is_overloaded_when_a_later_request_is(stage: Stage, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(client_module, "MAX_BULK_TRANSACTIONS", 1)
+    monkeypatch.setattr(bulk, "MAX_BULK_TRANSACTIONS", 1)
     stage.rpc.plan("bulk", None, "503")
     async with stage.client() as client:
         answers = await client.submit_many([stage.open_account(name).wire for name in "xy"])
@@ -286,7 +285,7 @@ async def test_misuse_when_a_transaction_is_too_long(stage: Stage):
 
 
 async def test_events_come_once_and_in_order_when_polls_break(stage: Stage, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(client_module, "EVENTS_PAGE", 2)
+    monkeypatch.setattr(lookups, "EVENTS_PAGE", 2)
     stage.rpc.plan("events.next", None, DROP, None, DROP, DROP, None)
     for _ in range(5):
         await stage.world.chain.make_block()
@@ -328,9 +327,8 @@ async def test_fault_when_the_node_leaves_a_block_out(stage: Stage):
                 pass
 
 
-async def test_unavailable_when_the_daemon_stays_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(client_module, "RECONNECT_S", 0.2)
-    async with Client(tmp_path / "none.sock") as client:
+async def test_unavailable_when_the_daemon_stays_away(tmp_path: Path):
+    async with Client(tmp_path / "none.sock", reconnect_s=0.2) as client:
         with pytest.raises(RpcUnavailable):
             async for _ in client.events(0):
                 pass
