@@ -151,6 +151,11 @@ class Chain:
         """The numbers in force for the height after that, which differ where governance has just changed them."""
         return self._parameters.next
 
+    @property
+    def retained_height(self) -> Height:
+        """Lowest height whose transactions, receipts and changes are kept; 0: all of them."""
+        return self.store.retained_height
+
     def seats_at(self, height: int) -> Seats:
         """Who decides ``height``, at most two above the tip.
 
@@ -366,6 +371,15 @@ class Chain:
         begun = perf_counter()
         self.store.store.write(batch)
         self.write_seconds.observe(perf_counter() - begun)
+
+    async def put_back(self, batch: Batch) -> None:
+        """Writes records beside the chain's growth: mended blocks, or what pruning removes. Not a tip or a state.
+
+        Raises:
+            StorageFault: the write failed; the node must stop.
+        """
+        async with self._busy:
+            await asyncio.get_running_loop().run_in_executor(self._writer, self._write, batch)
 
 
 def _changes(result: ExecutionResult) -> list[tuple[bytes, bytes, bool]]:

@@ -22,6 +22,8 @@ from node.calling import Caller
 from node.certificates import CertificateWatch
 from node.chain import Chain, Committed
 from node.clock import monotonic_ms
+from node.data.mender import Mender
+from node.data.snapshot_serving import SnapshotShelf
 from node.driver import Driver, DurableLog, consensus_parameters
 from node.evidence import GIVE_UP_S, EvidencePool
 from node.fetch import Fetcher
@@ -60,6 +62,8 @@ class NodeCore:
     Attributes:
         certificates: how long certificates hold, this node's own and others'.
         evidence: what validators did wrong, until it is on chain.
+        snapshots: serves the last checkpoint to nodes that join.
+        mender: fetches damaged blocks again.
         listeners: functions that hear of every committed block; they must not raise.
 
     Raises:
@@ -120,7 +124,14 @@ class NodeCore:
         self._lapsed: tuple[PublicKey, ...] = ()
         own = (key.public,) if reporter is None else (key.public, reporter.public)
         self.certificates = CertificateWatch(self.chain, own)
-        self.listeners: list[Callable[[Committed], None]] = [self.evidence.on_block, self.certificates.on_block]
+        self.snapshots = SnapshotShelf(self.chain)
+        self.mender = Mender(self.chain, self.peers)
+        # Views of the store first: nothing after the new tip is written yet.
+        self.listeners: list[Callable[[Committed], None]] = [
+            self.snapshots.on_committed,
+            self.evidence.on_block,
+            self.certificates.on_block,
+        ]
         self.signer_log: DurableLog | None = None
         state, records = self._consensus_state(open_signer_log)
         self.driver = Driver(
@@ -131,7 +142,7 @@ class NodeCore:
         self.intake.attach(self.gossip)
         self.fetcher.attach(self.peers)
         self.synchroniser.attach(self.driver, self.peers)
-        self.peers.attach(self.driver, answer_service)
+        self.peers.attach(self.driver, answer_service, self.snapshots)
 
     def _consensus_state(
         self, open_signer_log: Callable[[], tuple[DurableLog, list[bytes], bool]]
@@ -181,6 +192,7 @@ class NodeCore:
             group.create_task(self.intake.run(), name="intake"),
             group.create_task(self.synchroniser.run(), name="sync"),
             group.create_task(self.evidence.run(), name="evidence"),
+            group.create_task(self.mender.run(), name="mender"),
             group.create_task(self._housekeeping(), name="housekeeping"),
             group.create_task(self._checkpoints(), name="checkpoints"),
             group.create_task(self.transport.wait_failed(), name="transport"),
@@ -191,6 +203,7 @@ class NodeCore:
         self.intake.stop()
         await self.transport.stop()
         self.gossip.stop()
+        self.snapshots.close()
         self.chain.close()
 
     async def _housekeeping(self) -> None:

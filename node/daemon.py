@@ -143,8 +143,14 @@ class _Process:
             loop.add_signal_handler(number, self._on_stop, number)
         loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
         from node.app import App  # noqa: PLC0415 - brings libp2p, which takes half a second: a home is refused before
+        from node.data.starting import run_mended  # noqa: PLC0415 - as above
 
-        await App(home, other, notifier=self._notifier, life=self._life).run(self._stop)
+        stop = self._stop
+
+        async def run_app() -> None:
+            await App(home, other, notifier=self._notifier, life=self._life).run(stop)
+
+        await run_mended([home] if other is None else [home, other], stop, run_app)
 
     def _on_stop(self, number: signal.Signals) -> None:
         if self._asked_to_stop:

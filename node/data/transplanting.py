@@ -1,8 +1,8 @@
 """Carries a chain whose state is sound into a new store; what is damaged of single blocks stays behind.
 
 A store with one damaged table cannot be kept: the table would stop every later compaction. So even the damage that a
-few blocks from peers can mend ends with a new store. State, checkpoint tree and results are copied record by record, blocks
-height by height, and what the blocks say of themselves (indexes) is written anew.
+few blocks from peers can mend ends with a new store. State, checkpoint tree and results are copied record by record,
+blocks height by height, and what the blocks say of themselves (indexes) is written anew.
 """
 
 from __future__ import annotations
