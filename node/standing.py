@@ -91,6 +91,9 @@ class Standing:
         core = self._core
         peer = core.membership.peer_of(key)
         heard = core.driver.votes.heard_ms.get(key)
+        said = None if peer is None else core.synchroniser.last_status(peer)
+        if said is not None:
+            heard = said[1] if heard is None else max(heard, said[1])
         lost = None if peer is None else core.synchroniser.lost_ms(peer)
         return {
             **self._who(key),

@@ -106,7 +106,7 @@ CATALOGUE: Final = (
     _error(
         "daemon.killed",
         "the daemon ended without a word: killed, out of memory, or a power failure",
-        "look at the system's journal for the reason (`journalctl -k`), then start it: nothing is lost",
+        "look at the system's journal for the reason (`journalctl -k`), then start it: no block is lost by it",
     ),
     _error(
         "daemon.stopped",
@@ -153,7 +153,7 @@ CATALOGUE: Final = (
         "quorum.partition",
         "a part of the validators is heard, too few to decide, and no answer comes from the hosts of the rest: the"
         " network may be split",
-        "look at the way between the two parts; the chain goes on by itself when it is back",
+        "look at the way to those hosts, then at their daemons; the chain goes on by itself when enough are back",
     ),
     _error(
         "quorum.lost",

@@ -121,7 +121,8 @@ class Hearing:
             yield found("node.alone", f"no other node is connected; {words}", **facts)
         elif self.heard >= self.weak_quorum and not dead:
             yield found("quorum.partition", words, **facts)
-        yield found("quorum.lost", words, **facts)
+        else:
+            yield found("quorum.lost", words, **facts)
 
 
 def read_hearing(status: Mapping[str, Any]) -> Hearing:

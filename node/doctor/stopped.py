@@ -29,6 +29,7 @@ from node.surroundings.finding import Finding
 
 TAIL_BYTES: Final = 64 * 1024
 TAIL_LINES: Final = 12
+MAX_LINE: Final = 300
 DEFAULT_LOG: Final = "log/node.log"
 """Where a local network's nodes log."""
 _GRAVE: Final = ("error", "critical")
@@ -41,7 +42,7 @@ class StoppedReport:
     Attributes:
         findings: in no order.
         height: of the store's tip, where it can be read.
-        log_tail: the last lines of the log, grave ones first picked; empty where there is none.
+        log_tail: the last lines of the log of a daemon that did not end in order, the grave ones where there are any.
     """
 
     findings: tuple[Finding, ...]
@@ -74,9 +75,9 @@ def examine_stopped(layout: HomeLayout, *, environment: bool = True) -> StoppedR
         height, validator = store.height, store.validator
     findings += examine_signer_log(layout.wal_dir, height=height, validator=validator)
     findings += _port(config)
-    tail = _tail(layout.path / (config.log.file or DEFAULT_LOG))
-    findings.append(_end(read_run_state(layout.run_dir), tail, known=[one.code for one in findings]))
-    return StoppedReport(tuple(findings), height, tail)
+    end = _end(read_run_state(layout.run_dir), known=[one.code for one in findings])
+    tail = () if end.code == "daemon.stopped" else _tail(layout.path / (config.log.file or DEFAULT_LOG))
+    return StoppedReport((*findings, end), height, tail)
 
 
 def _genesis(layout: HomeLayout, config: Config, findings: list[Finding]) -> Genesis | None:
@@ -153,16 +154,15 @@ def _port(config: Config) -> Iterator[Finding]:
             )
 
 
-def _end(state: RunState | None, tail: tuple[str, ...], *, known: list[str]) -> Finding:
+def _end(state: RunState | None, *, known: list[str]) -> Finding:
     """How the last daemon ended."""
-    last = f"; its log ends with: {tail[-1]}" if tail else ""
     if state is None:
         return found("daemon.stopped", "no daemon has run on this home yet, as far as it shows")
     when = moment(state.since_ms)
     if state.stage != "ended":
         return found(
             "daemon.killed",
-            f"the daemon (pid {state.pid}) was {state.stage} at {when} and ended without a word{last}",
+            f"the daemon (pid {state.pid}) was {state.stage} at {when} and ended without a word",
             pid=state.pid,
             stage=state.stage,
         )
@@ -190,16 +190,21 @@ def _tail(file: Path) -> tuple[str, ...]:
     try:
         with file.open("rb") as log:
             log.seek(max(0, log.seek(0, os.SEEK_END) - TAIL_BYTES))
-            lines = log.read().decode(errors="replace").splitlines()[-400:]
+            lines = [_shown(line) for line in log.read().decode(errors="replace").splitlines()]
     except OSError:
         return ()
-    grave = [line for line in lines if _is_grave(line)]
-    return tuple((grave or lines)[-TAIL_LINES:])
+    grave = [words for words, is_grave in lines if is_grave]
+    return tuple((grave or [words for words, _ in lines])[-TAIL_LINES:])
 
 
-def _is_grave(line: str) -> bool:
+def _shown(line: str) -> tuple[str, bool]:
+    """A log line for a person, and whether it says something grave."""
     try:
         document = json.loads(line)
     except ValueError:
-        return line.startswith(("error:", "Traceback", "internal error"))
-    return isinstance(document, dict) and document.get("level") in _GRAVE
+        document = None
+    if not isinstance(document, dict):
+        return line, line.startswith(("error:", "internal error"))
+    said = {name: document.pop(name, "") for name in ("timestamp", "level", "event")}
+    rest = " ".join(f"{name}={value}" for name, value in document.items() if name not in ("node", "chain"))
+    return f"{said['timestamp']} {said['level']} {said['event']} {rest}"[:MAX_LINE], said["level"] in _GRAVE
