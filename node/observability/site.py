@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-import weakref
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
-from typing import Any, Final
+from typing import Final
 
 import structlog
 from aiohttp import web
@@ -46,7 +45,7 @@ class Site:
         self._exposition = exposition
         self._runner: web.AppRunner | None = None
         self._server: asyncio.Server | None = None
-        self._asked: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._silent: set[asyncio.BaseProtocol] = set()
 
     async def start(self) -> None:
         """Listens.
@@ -100,19 +99,20 @@ class Site:
         if server is None or len(server.connections) >= MAX_CONNECTIONS:
             return _Refusing()
         handler = server()
-        loop.call_later(READ_S, self._expect_request, weakref.ref(handler))
+        self._silent.add(handler)
+        loop.call_later(READ_S, self._expect_request, handler)
         return handler
 
-    def _expect_request(self, reference: weakref.ref[web.RequestHandler]) -> None:
-        handler = reference()
-        if handler is not None and handler not in self._asked:
+    def _expect_request(self, handler: web.RequestHandler) -> None:
+        if handler in self._silent:
+            self._silent.discard(handler)
             handler.force_close()
 
     @web.middleware
     async def _dressed(
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
-        self._asked.add(request.protocol)
+        self._silent.discard(request.protocol)
         response = await handler(request)
         response.headers["Cache-Control"] = "no-store"
         response.headers["X-Content-Type-Options"] = "nosniff"
