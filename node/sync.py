@@ -19,11 +19,12 @@ from contracts.validators.records import AHEAD
 from ledger.block import Block, DecidedBlock, block_id, decided_block_codec, split_refs
 from ledger.certificate import CommitCertificate, verify_certificate
 from ledger.encoding import encode
-from ledger.errors import InvalidBlock, InvalidInput, RemoteFault
+from ledger.errors import InvalidBlock, InvalidInput, RemoteFault, StorageFault
 from ledger.transaction import Transaction
 from ledger.types import Hash32
 from node.chain import Chain
 from node.clock import monotonic_ms, monotonic_s
+from node.data.snapshot_wire import Part, SnapshotWanted, offer_codec
 from node.fetch import Fetcher, RequestSender
 from node.wire import MAX_SYNC_BLOCKS, Announcement, BlocksWanted, RequestKind, Status, byte_list_codec
 from p2p.gossip import Verdict
@@ -34,6 +35,8 @@ log = structlog.get_logger(__name__)
 PATIENCE_S: Final = 0.3
 """A peer one block ahead is normal while votes travel: only after this long do we ask for the block."""
 REQUEST_TIMEOUT_S: Final = 10.0
+STRANDED_S: Final = 10.0
+"""So long a node that is behind waits for a peer that keeps the next blocks, before it says that there is none."""
 HEDGE_S: Final = 0.5
 """A peer that has not answered after this long does not keep us from asking another."""
 MAX_PENDING: Final = 64
@@ -75,6 +78,9 @@ class Synchroniser:
         self._lost_ms: dict[PeerId, int] = {}
         self._pushed: asyncio.Queue[tuple[PeerId, DecidedBlock | Announcement]] = asyncio.Queue(MAX_PENDING)
         self._distrusted: dict[PeerId, tuple[int, float]] = {}
+        # Lowest block that a peer keeps, as it said when it had not kept what we asked for.
+        self._retained: dict[PeerId, int] = {}
+        self._stranded_s: float | None = None
         self._claimed = asyncio.Event()
         self._arrived = asyncio.Event()
         # Highest announced block that is being imported, or will be: the one after it is taken as well.
@@ -112,6 +118,7 @@ class Synchroniser:
         """A peer is gone, and its claim with it."""
         self._claims.pop(peer, None)
         self._heard_ms.pop(peer, None)
+        self._retained.pop(peer, None)
         self._lost_ms.pop(peer, None)
         self._lost_ms[peer] = monotonic_ms()
         if len(self._lost_ms) > MAX_LOST:
@@ -195,6 +202,7 @@ class Synchroniser:
             self._claimed.clear()
             if self.behind:
                 await self._catch_up()
+                self._look_for_way_out()
             elif self.target_height > self._chain.tip.height:
                 await self._wait_for_consensus()
 
@@ -241,6 +249,8 @@ class Synchroniser:
                 peer = self._next_to_ask({name for name, _ in asked.values()})
                 if peer is not None:
                     asked[asyncio.create_task(self._ask(peer, height))] = (peer, height)
+                elif not asked:
+                    return  # nobody who is ahead keeps what comes next
                 done, _ = await asyncio.wait(asked, timeout=HEDGE_S, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
                     await self._take_page(*asked.pop(task), task)
@@ -256,7 +266,10 @@ class Synchroniser:
         ahead = [
             peer
             for peer, claim in self._claims.items()
-            if claim > height and peer not in asked and self._is_credible(peer)
+            if claim > height
+            and peer not in asked
+            and self._retained.get(peer, 0) <= height + 1
+            and self._is_credible(peer)
         ]
         return min(ahead, key=lambda peer: (self._distrusted.get(peer, (0, 0.0))[0], -self._claims[peer]), default=None)
 
@@ -271,7 +284,10 @@ class Synchroniser:
             for data in byte_list_codec.decode(answer.result()):
                 await self._import(decided_block_codec.decode(data))
         except RemoteFault as error:
-            self._distrust(peer, error.code)
+            if error.data.get("peer_code") == "pruned":
+                await self._ask_what_is_kept(peer, before)
+            else:
+                self._distrust(peer, error.code)
         except InvalidInput as error:
             self._blame(peer, error)
         else:
@@ -279,6 +295,45 @@ class Synchroniser:
                 self._distrusted.pop(peer, None)
             else:
                 self._distrust(peer, "nothing_new")
+
+    async def _ask_what_is_kept(self, peer: PeerId, height: int) -> None:
+        """A peer has dropped the blocks that come next here: it is asked again when we are where it begins."""
+        assert self._peers is not None
+        wanted = encode(SnapshotWanted(Part.OFFER, 0, 0, b""))
+        try:
+            answer = await self._peers.request(peer, RequestKind.SNAPSHOT, wanted, REQUEST_TIMEOUT_S)
+            self._retained[peer] = max(offer_codec.decode(answer).retained_height, height + 2)
+        except RemoteFault as error:
+            self._distrust(peer, error.code)
+        except InvalidInput as error:
+            self._blame(peer, error)
+        else:
+            log.info("peer_has_pruned", peer=peer, retained_height=self._retained[peer], wanted=height + 1)
+
+    def _look_for_way_out(self) -> None:
+        """Ends the node when every peer that is ahead has dropped the next blocks for ``STRANDED_S``.
+
+        Raises:
+            StorageFault: ``snapshot_needed``: it has to join anew from a snapshot.
+        """
+        height = self._chain.tip.height
+        ahead = [peer for peer, claim in self._claims.items() if claim > height + 1 and self._is_credible(peer)]
+        if not ahead or any(self._retained.get(peer, 0) <= height + 1 for peer in ahead):
+            self._stranded_s = None
+            return
+        now = monotonic_s()
+        if self._stranded_s is None:
+            self._stranded_s = now
+        if now - self._stranded_s < STRANDED_S:
+            return
+        lowest = min(self._retained[peer] for peer in ahead)
+        raise StorageFault(
+            f"this node has blocks up to {height}, and its peers keep them from {lowest} on only: set "
+            "storage.join_from_snapshot = true, restore a newer snapshot, or connect a node that keeps every block",
+            code="snapshot_needed",
+            chain_id=self._chain.chain_id,
+            retained_height=lowest,
+        )
 
     def _is_credible(self, peer: PeerId) -> bool:
         return monotonic_s() >= self._distrusted.get(peer, (0, 0.0))[1]
