@@ -19,8 +19,10 @@ from node.driver import DurableLog
 from node.home import Home
 from node.mempool import MempoolLimits
 from node.observability.rpc_meter import RpcMeter
-from node.rpc.methods import Methods
+from node.rpc.areas import areas_of
 from node.rpc.server import RpcServer
+from node.rpc.settings import settings_of
+from node.rpc.subscriptions import SubscriptionHub, SubscriptionLimits
 from node.service_link import OverlayLink
 from node.services import BookkeepingService, ServiceSwitch, SettlementService, TransactionService
 from node.signer_log import SignerLog, damaged_logs
@@ -50,6 +52,8 @@ class ChainHost:
         services: what runs here, and the way to others.
         reports: further parts of ``node.status``, by name.
         rpc_meter: counts requests of clients.
+        rpc: answers clients.
+        subscriptions: what clients follow.
     """
 
     def __init__(self, home: Home) -> None:
@@ -87,8 +91,18 @@ class ChainHost:
         status = StatusReport(
             config.node.name, config.node.organisation, self.core, self.services, time.monotonic(), self.reports
         )
-        methods = Methods(self.core.chain, self.core.gateway, status, self.services.call)
-        self._rpc = RpcServer(methods, self.core.gateway, self.core.intake, home.socket)
+        settings = settings_of(config.rpc, home.path)
+        self.subscriptions = SubscriptionHub(self.core.chain, SubscriptionLimits(total=settings.max_subscriptions))
+        self.core.listeners.append(self.subscriptions.on_committed)
+        areas = areas_of(
+            self.core.chain,
+            self.core.gateway,
+            status,
+            self.services.call,
+            hub=self.subscriptions,
+            max_page=settings.max_page,
+        )
+        self.rpc = RpcServer(areas, self.core.gateway, self.core.intake, home.socket, settings, self.rpc_meter)
 
     def _open_signer_log(self) -> tuple[DurableLog, list[bytes], bool]:
         self._signer_log, records = open_signer_log(self.home.wal_dir)
@@ -125,7 +139,8 @@ class ChainHost:
     async def start(self) -> None:
         """Opens the overlay and the RPC socket."""
         await self.core.start()
-        await self._rpc.start()
+        with structlog.contextvars.bound_contextvars(chain=self.home.genesis.name):
+            await self.rpc.start()
 
     def spawn(self, group: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
         """Starts the node's tasks and services; every line that they log names this chain."""
@@ -136,7 +151,8 @@ class ChainHost:
 
     async def stop(self) -> None:
         """Closes everything; the tasks have ended."""
-        await self._rpc.stop()
+        await self.subscriptions.stop()
+        await self.rpc.stop()
         await self.core.stop()
         if self._signer_log is not None:
             self._signer_log.close()

@@ -1,22 +1,13 @@
-"""Tidegate's errors as JSON-RPC errors: one integer for all, the stable code and the family in ``data``."""
+"""Errors as JSON-RPC error objects: the stable code's integer, the sentence, and code, family and facts in ``data``."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from functools import wraps
-from typing import Any, Final, ParamSpec
-
-import structlog
-from pjrpc.server.exceptions import InternalError, JsonRpcError
+from typing import Any, Final
 
 from ledger.document import to_document
 from ledger.errors import Fatal, InvalidInput, LocalMisuse, NotFound, Overloaded, RemoteFault, TidegateError
+from node.rpc.codes import number_of
 
-log = structlog.get_logger(__name__)
-
-P = ParamSpec("P")
-
-TIDEGATE_ERROR: Final = -32_000
 _FAMILIES: Final = (
     (Overloaded, "overloaded"),
     (NotFound, "not_found"),
@@ -27,8 +18,34 @@ _FAMILIES: Final = (
 )
 
 
+class InvalidRequest(InvalidInput):
+    """What was sent is no JSON-RPC request that this node answers."""
+
+    code = "request_invalid"
+
+
+class InvalidParams(InvalidInput):
+    """A method's parameters are missing, unknown, ill-typed or out of bounds; ``data["param"]`` names one."""
+
+    code = "params_invalid"
+
+
+class Unauthenticated(InvalidInput):
+    """The client is not known."""
+
+    code = "unauthenticated"
+
+
+class ScopeInsufficient(InvalidInput):
+    """The client may not call the method; ``data`` has ``needed`` and ``granted``."""
+
+    code = "scope_insufficient"
+
+
 def family_of(error: TidegateError) -> str:
     """The error's family, by which clients rebuild its type."""
+    if error.code == Overloaded.code:
+        return "overloaded"
     return next((name for kind, name in _FAMILIES if isinstance(error, kind)), "error")
 
 
@@ -40,27 +57,12 @@ def error_data(error: TidegateError) -> dict[str, Any]:
     return {**facts, "code": error.code, "family": family_of(error)}
 
 
-def as_rpc_error(error: TidegateError) -> JsonRpcError:
-    """The exception that makes the reply."""
-    return JsonRpcError(TIDEGATE_ERROR, error.message, error_data(error))
+def error_object(error: TidegateError) -> dict[str, Any]:
+    """The ``error`` member of a reply."""
+    return {"code": number_of(error.code), "message": error.message, "data": error_data(error)}
 
 
-def typed_errors(method: Callable[P, Awaitable[Any]]) -> Callable[P, Awaitable[Any]]:
-    """``method`` with our errors raised as replies, and anything else as an internal error with a log line.
-
-    Around the method itself: the library turns what a method raises into a bare "Server error" before any middleware.
-    """
-
-    @wraps(method)
-    async def call(*args: P.args, **kwargs: P.kwargs) -> Any:
-        try:
-            return await method(*args, **kwargs)
-        except TidegateError as error:
-            raise as_rpc_error(error) from error
-        except JsonRpcError:
-            raise
-        except Exception as error:
-            log.exception("rpc_failed", method=method.__name__)
-            raise InternalError(data={"code": "internal_error", "family": "fatal"}) from error
-
-    return call
+def internal_error(request_id: str) -> dict[str, Any]:
+    """The ``error`` member for what is a bug: it tells nothing but where to look."""
+    data = {"code": "internal_error", "family": "fatal", "request_id": request_id}
+    return {"code": number_of("internal_error"), "message": "Internal error", "data": data}

@@ -10,8 +10,10 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from node.rpc.methods import Methods
+from node.rpc.areas import areas_of
 from node.rpc.server import RpcServer
+from node.rpc.settings import RpcSettings
+from node.rpc.subscriptions import SubscriptionHub
 from tests.node.bare import Bare
 
 URL = "http://node"
@@ -25,11 +27,12 @@ class Status:
 class Client:
     """A node behind its socket, and a connection to it."""
 
-    def __init__(self, node: Bare, path: Path) -> None:
+    def __init__(self, node: Bare, path: Path, settings: RpcSettings | None = None) -> None:
         self.node = node
         self.path = path
-        methods = Methods(node.chain, node.gateway, Status(), self._service)
-        self.server = RpcServer(methods, node.gateway, node.intake, path)
+        self.hub = SubscriptionHub(node.chain)
+        areas = areas_of(node.chain, node.gateway, Status(), self._service, hub=self.hub)
+        self.server = RpcServer(areas, node.gateway, node.intake, path, settings)
         self.session = aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(path)))
 
     async def _service(self, service: str, payload: bytes) -> bytes:
@@ -68,8 +71,8 @@ class Client:
         return status, msgspec.msgpack.decode(reply)
 
 
-async def serve(node: Bare, path: Path) -> AsyncIterator[Client]:
-    client = Client(node, path)
+async def serve(node: Bare, path: Path, settings: RpcSettings | None = None) -> AsyncIterator[Client]:
+    client = Client(node, path, settings)
     await client.server.start()
     yield client
     await client.session.close()

@@ -19,7 +19,7 @@ from ledger.types import Height
 from node.client import Client
 from node.evidence_bundle import read_bundle
 from node.misbehaviour_bundle import export_misbehaviour, find_evidence, recorded_evidence, verify_misbehaviour
-from node.rpc.methods import Methods
+from node.rpc.areas import areas_of
 from node.rpc.server import RpcServer
 from p2p.gossip import Verdict
 from tests.node.cluster import Cluster, make_genesis, running
@@ -42,7 +42,7 @@ async def no_service(service: str, payload: bytes) -> bytes:
 @asynccontextmanager
 async def client_of(cluster: Cluster, index: int, directory: Path) -> AsyncIterator[Client]:
     core, path = cluster.core(index), directory / "rpc.sock"
-    server = RpcServer(Methods(core.chain, core.gateway, Status(), no_service), core.gateway, core.intake, path)
+    server = RpcServer(areas_of(core.chain, core.gateway, Status(), no_service), core.gateway, core.intake, path)
     await server.start()
     try:
         async with Client(path) as client:

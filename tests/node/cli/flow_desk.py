@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 
 from node.cli.app import root
 from node.consortium.parties import PartyBook
-from node.rpc.methods import Methods
+from node.rpc.areas import areas_of
 from node.rpc.server import RpcServer
 from tests.node.two_chains import World, two_chains
 
@@ -65,7 +65,7 @@ class FlowDesk:
         async with two_chains() as self.world:
             for index, path in enumerate(self.sockets):
                 core = self.world.business.core(index)
-                methods = Methods(core.chain, core.gateway, None, None)  # type: ignore[arg-type]
+                methods = areas_of(core.chain, core.gateway, None, None)  # type: ignore[arg-type]
                 server = RpcServer(methods, core.gateway, core.intake, path)
                 await server.start()
                 self._servers.append(server)

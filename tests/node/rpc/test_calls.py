@@ -16,8 +16,8 @@ from ledger.keys import key_text
 from ledger.state_root import state_root
 from ledger.transaction import MAX_TRANSACTION_BYTES
 from node.mempool import MempoolLimits
-from node.rpc import server as server_module
-from node.rpc.server import MAX_BATCH_REQUESTS
+from node.rpc.codes import number_of
+from node.rpc.settings import RpcSettings
 from tests.node.bare import Bare
 from tests.node.cluster import SUPPLY
 from tests.node.rpc_client import URL, Client, serve
@@ -98,7 +98,11 @@ async def test_unspent_outputs_views_and_events_are_told_when_asked(client: Clie
     await client.node.commit(client.node.pay())
     events = await client.result("events.next", from_height=0, timeout_ms=0, limit=2)
     assert ([block["height"] for block in events["blocks"]], events["height"]) == ([0, 1], 1)
-    assert await client.result("events.next", from_height=2, timeout_ms=1) == {"blocks": [], "height": 1}
+    assert await client.result("events.next", from_height=2, timeout_ms=1) == {
+        "blocks": [],
+        "height": 1,
+        "next_height": 2,
+    }
     assert await client.result("service.call", service="echo", payload="6869") == {"payload": b"echohi".hex()}
 
 
@@ -112,7 +116,7 @@ async def test_long_poll_answers_when_the_block_comes(client: Client) -> None:
 
 # --- bad parameters ---------------------------------------------------------------------------------------------------
 
-INVALID_PARAMS, METHOD_NOT_FOUND, INVALID_REQUEST, PARSE_ERROR, TIDEGATE = -32_602, -32_601, -32_600, -32_700, -32_000
+INVALID_PARAMS, METHOD_NOT_FOUND, INVALID_REQUEST, PARSE_ERROR = -32_602, -32_601, -32_600, -32_700
 BAD = [
     ("block.get", {}, "params_invalid"),
     ("block.get", {"height": 0, "block_id": "00" * 32}, "params_invalid"),
@@ -160,7 +164,7 @@ BAD = [
         {"contract": "assets", "view": "asset", "arguments": {"asset": "CNY", "x": 1}},
         "document_invalid",
     ),
-    ("contract.view", {"contract": "assets", "view": "asset", "arguments": None}, "document_invalid"),
+    ("contract.view", {"contract": "assets", "view": "asset", "arguments": None}, "params_invalid"),
     ("contract.view", {"contract": "assets", "view": "asset", "arguments": {"asset": "USD"}}, "not_found"),
     ("contract.view", {"contract": "assets", "view": "asset", "arguments": {"asset": "\ud800"}}, "document_invalid"),
     ("contract.view", {"contract": [], "view": "asset", "arguments": ""}, "params_invalid"),
@@ -174,7 +178,7 @@ BAD = [
 async def test_call_is_refused_with_a_stable_code_when_its_parameters_are_bad(
     client: Client, method: str, params: dict[str, object], code: str
 ) -> None:
-    assert await client.error(method, params) == (TIDEGATE, code)
+    assert await client.error(method, params) == (number_of(code), code)
 
 
 @pytest.mark.parametrize(
@@ -268,12 +272,12 @@ async def test_body_is_an_invalid_request_when_it_is_no_call(client: Client, bod
 
 async def test_batch_answers_each_and_is_refused_when_it_is_too_long(client: Client) -> None:
     one = {"jsonrpc": "2.0", "method": "chain.info"}
-    allowed = [{**one, "id": number} for number in range(MAX_BATCH_REQUESTS)]
+    allowed = [{**one, "id": number} for number in range(RpcSettings().max_batch)]
     status, body = await client.post(json.dumps(allowed))
     assert status == 200
-    assert [reply["id"] for reply in json.loads(body)] == list(range(MAX_BATCH_REQUESTS))
+    assert [reply["id"] for reply in json.loads(body)] == list(range(RpcSettings().max_batch))
     status, body = await client.post(json.dumps([*allowed, {**one, "id": "more"}]))
-    assert json.loads(body)["error"]["code"] == INVALID_REQUEST
+    assert json.loads(body)["error"]["data"]["code"] == "batch_too_large"
     mixed = [{**one, "id": 1}, {"jsonrpc": "2.0", "id": 2, "method": "nothing"}]
     replies = json.loads((await client.post(json.dumps(mixed)))[1])
     assert ["error" in reply for reply in replies] == [False, True]
@@ -284,7 +288,7 @@ async def test_notification_gets_no_answer_when_it_has_no_id(client: Client) -> 
 
 
 async def test_body_is_refused_when_it_is_too_large(client: Client) -> None:
-    body = b" " * (server_module.MAX_BODY_BYTES + 1)
+    body = b" " * (RpcSettings().max_body_bytes + 1)
     assert (await client.post(io.BytesIO(body)))[0] == 413
     assert (await client.post(io.BytesIO(body), "/v1/transactions"))[0] == 413
     assert (await client.result("chain.info"))["height"] == 0

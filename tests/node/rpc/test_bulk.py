@@ -13,8 +13,7 @@ import pytest
 from ledger.errors import InvalidConfig
 from ledger.transaction import MAX_TRANSACTION_BYTES, Transaction
 from node.mempool import MempoolLimits
-from node.rpc import server as server_module
-from node.rpc.server import MAX_BULK_TRANSACTIONS
+from node.rpc.bulk import MAX_BULK_TRANSACTIONS
 from tests.node.bare import Bare
 from tests.node.rpc_client import URL, Client, serve
 
@@ -157,10 +156,8 @@ async def test_nothing_is_deleted_when_something_else_stands_at_the_sockets_path
     assert path.is_symlink() or path.exists()
 
 
-async def test_requests_are_bounded_when_too_many_are_served_at_once(
-    client: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(server_module, "MAX_IN_FLIGHT", 2)
+async def test_requests_are_bounded_when_too_many_are_served_at_once(client: Client) -> None:
+    client.server.places.total = 2
     name = "00" * 32
     waiting = [asyncio.create_task(client.ask("tx.wait", {"tx_id": name, "timeout_ms": 20_000})) for _ in range(2)]
     while len(client.node.gateway._waiters.get(bytes(32), ())) < 2:
@@ -171,7 +168,7 @@ async def test_requests_are_bounded_when_too_many_are_served_at_once(
     for task in waiting:
         task.cancel()
     await asyncio.wait(waiting)
-    while client.server._in_flight:
+    while client.server.places.taken:
         await asyncio.sleep(0)
     assert (await client.result("chain.info"))["height"] == 0
     assert client.node.gateway._waiters == {}

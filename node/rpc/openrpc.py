@@ -1,0 +1,106 @@
+"""The OpenRPC document, made from the methods' types and the table of codes; nothing in it is written twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from node.rpc.codes import table
+from node.rpc.method import Method
+from node.rpc.schema import Schemas, describe
+
+OPENRPC: Final = "1.2.6"
+API_VERSION: Final = "1.0.0"
+"""Of the methods: the first number changes when a client must be changed."""
+COMMON_ERRORS: Final = ("params_invalid", "scope_insufficient", "overloaded", "internal_error")
+"""What every method may answer."""
+EXAMPLE: Final = "example"
+
+ServedExample = tuple[Mapping[str, Any], Any]
+"""(parameters, result); the result is ``msgspec.UNSET`` where it may differ from call to call."""
+
+
+def document(methods: Iterable[Method], examples: Mapping[str, ServedExample] | None = None) -> dict[str, Any]:
+    """The whole document.
+
+    Args:
+        methods: in the order of the document.
+        examples: of a live chain, by method; the others' are those of their tables.
+    """
+    schemas = Schemas("#/components/schemas/")
+    served = examples or {}
+    listed = [_method(method, schemas, served.get(method.name)) for method in methods]
+    used = sorted({error["$ref"].rpartition("/")[2] for method in listed for error in method["errors"]})
+    return {
+        "openrpc": OPENRPC,
+        "info": {
+            "title": "Tidegate",
+            "version": API_VERSION,
+            "description": "JSON-RPC of a Tidegate node: HTTP POST to /, WebSocket at /ws.",
+            "license": {"name": "Apache-2.0"},
+        },
+        "servers": [{"name": "node", "url": "http://127.0.0.1:7400/"}],
+        "methods": listed,
+        "components": {"schemas": schemas.components, "errors": {code: error_entry(code) for code in used}},
+    }
+
+
+def error_entry(code: str) -> dict[str, Any]:
+    """A stable code as OpenRPC's error object."""
+    row = table()[code]
+    return {"code": row.number, "message": row.meaning, "data": {"code": row.code, "remedy": row.remedy}}
+
+
+def _method(method: Method, schemas: Schemas, served: ServedExample | None) -> dict[str, Any]:
+    params = _params(method, schemas)
+    errors = dict.fromkeys((*COMMON_ERRORS, *(("connection_required",) if method.connected else ()), *method.errors))
+    found: dict[str, Any] = {
+        "name": method.name,
+        "summary": method.summary.replace("``", "`"),
+        "tags": [{"name": method.name.partition(".")[0]}],
+        "paramStructure": "by-name",
+        "params": params,
+        "result": {"name": "result", "schema": schemas.of(method.result)},
+        "errors": [{"$ref": f"#/components/errors/{code}"} for code in errors],
+        "examples": [_example(method, params, served or (method.example, msgspec.UNSET))],
+        "x-scope": method.scope.word,
+        "x-cost": method.cost,
+    }
+    if method.connected:
+        found["x-connected"] = True
+    return found
+
+
+def _params(method: Method, schemas: Schemas) -> list[dict[str, Any]]:
+    _, described = describe(method.params)
+    found = []
+    for field in msgspec.inspect.type_info(method.params).fields:  # type: ignore[attr-defined]
+        schema = schemas.field(field, described)
+        entry: dict[str, Any] = {"name": field.encode_name, "required": field.required, "schema": schema}
+        words = described.get(field.name) or schema.get("description")
+        if words:
+            entry["description"] = words
+        found.append(entry)
+    # Required ones first, for languages where parameters have places.
+    return sorted(found, key=lambda entry: not entry["required"])
+
+
+def _example(method: Method, params: list[dict[str, Any]], served: ServedExample) -> dict[str, Any]:
+    values, result = served
+    names = [entry["name"] for entry in params if entry["name"] in values]
+    example: dict[str, Any] = {
+        "name": EXAMPLE,
+        "summary": method.summary.replace("``", "`"),
+        "params": [{"name": name, "value": values[name]} for name in names],
+    }
+    if result is not msgspec.UNSET:
+        example["result"] = {"name": "result", "value": result}
+    return example
+
+
+def without_examples(found: dict[str, Any]) -> dict[str, Any]:
+    """The document without its examples: the part that is the same on every node of a release."""
+    methods = [{key: value for key, value in method.items() if key != "examples"} for method in found["methods"]]
+    return {**found, "methods": methods}
