@@ -67,7 +67,7 @@ class Exporter:
         return await self._finish(KIND_FLOW, Subject(SUBJECT_FLOW, flow, "", 0))
 
     async def sealed_record(self, flow: bytes, stage: str, attempt: int) -> bytes:
-        """The bundle of a sealed record of the supervision chain: its flow, told for that record. Raises as ``flow``."""
+        """The bundle of a sealed record of the supervision chain: its flow, told for it. Raises as ``flow``."""
         await self._add_flow(flow)
         return await self._finish(KIND_RECORD, Subject(SUBJECT_SEALED, flow, stage, attempt))
 
@@ -100,7 +100,7 @@ class Exporter:
     async def _add_request(self, contract: str, view: BookingView, heights: tuple[int, ...]) -> None:
         source = self._business.source
         question = RequestQuery(view.agreement, view.request)
-        found = await source.client.view(contract, "request", question, RequestView)
+        found = await source.client.view(contract, "request_details", question, RequestView)
         made = found.request.height
         await self._business.add(made, await source.index_of(made, b""))
         likely = (*heights, made)

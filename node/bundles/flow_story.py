@@ -272,7 +272,7 @@ def flow_statements(found: CheckedFlow, business: ProvedChain, supervision: Prov
 def status_words(found: CheckedFlow) -> str:
     """How the flow stands."""
     record = found.record
-    suspended = ", suspended by the regulator" if record.suspended else ""
+    suspended = ", suspended by the regulator" if record.suspended and record.alive else ""
     return f"{record.status}{suspended}"
 
 

@@ -1,0 +1,140 @@
+"""Bundles of everything that happens between two chains, made once for all tests, by nodes behind real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from contracts.commission.answers import BookingsPage, BookingsQuery
+from contracts.messages import AUTHORISED, RESUME, SUSPEND, TERMINATE
+from ledger.genesis import Genesis
+from node.bundles.exporting import Exporter
+from node.bundles.source import ChainSource
+from node.bundles.story import Story
+from node.bundles.verifying import verify_record
+from node.client import Client
+from node.evidence_bundle import read_bundle
+from node.rpc.areas import areas_of
+from node.rpc.server import RpcServer
+from tests.node import traffic
+from tests.node.services.test_supervised import NAME, Insured
+from tests.node.two_chains import Net, World, two_chains
+
+
+@dataclass(frozen=True)
+class Made:
+    """Genesis files of both chains, and bundles by name."""
+
+    business: Genesis
+    supervision: Genesis
+    bundles: dict[str, bytes]
+
+    @property
+    def geneses(self) -> list[Genesis]:
+        return [self.business, self.supervision]
+
+    def story(self, name: str) -> Story:
+        return verify_record(read_bundle(self.bundles[name]), self.geneses)
+
+
+class Status:
+    def document(self) -> dict[str, object]:
+        return {"ready": True}
+
+
+@asynccontextmanager
+async def source_of(net: Net, path: Path) -> AsyncIterator[ChainSource]:
+    """A chain as its first node's RPC shows it."""
+    core = net.core(0)
+    server = RpcServer(areas_of(core.chain, core.gateway, Status(), None), core.gateway, core.intake, path)  # type: ignore[arg-type]
+    await server.start()
+    try:
+        async with Client(path) as client:
+            yield await ChainSource.open(client)
+    finally:
+        await server.stop()
+
+
+@asynccontextmanager
+async def sources(world: World, directory: Path) -> AsyncIterator[tuple[ChainSource, ChainSource]]:
+    """Both chains."""
+    async with AsyncExitStack() as stack:
+        business = await stack.enter_async_context(source_of(world.business, directory / "b.sock"))
+        supervision = await stack.enter_async_context(source_of(world.supervision, directory / "s.sock"))
+        yield business, supervision
+
+
+async def status_of(world: World, flow: bytes, wanted: str) -> None:
+    async with asyncio.timeout(60):
+        while (await traffic.flow_view(world.business.gateway, flow)).status != wanted:
+            await asyncio.sleep(0.01)
+
+
+async def controlled(world: Insured, flow: bytes, *actions: str) -> None:
+    for counter, action in enumerate(actions, 1):
+        await world.control(flow, action, counter)
+        await world.world.calm()
+
+
+async def _make() -> Made:
+    async with two_chains(empty_block_ms=200) as world:
+        await traffic.define(world)
+        insured, hospital = Insured(world), world.party("City Hospital").signing
+        flows: dict[str, bytes] = {}
+        for name in ("note", "suspended", "terminated"):
+            flows[name] = await traffic.file_note(world.business.gateway, hospital)
+            await status_of(world, flows[name], "open")
+        await controlled(insured, flows["suspended"], SUSPEND, RESUME)
+        await controlled(insured, flows["terminated"], SUSPEND, TERMINATE)
+        for name in ("note", "suspended"):
+            await traffic.deliver_note(world.business.gateway, hospital, flows[name])
+        bad = traffic.note(subject_id="A123456789", attributes={"urgent": False})
+        flows["refused"], arguments = traffic.filing(
+            (await world.business.gateway.info()).chain_id,
+            hospital,
+            bad,
+            await traffic.authority_keys(world.business.gateway),
+            commitment=b"\x01" * 32,
+        )
+        await world.business_caller("City Hospital").call("flow", "file", arguments)
+        await status_of(world, flows["refused"], "refused")
+        records = await _commissions(insured)
+        await world.calm()
+        with tempfile.TemporaryDirectory() as directory:
+            async with sources(world, Path(directory)) as (business, supervision):
+                bundles = {name: await Exporter(business, supervision).flow(flow) for name, flow in flows.items()}
+                bundles["alone"] = await Exporter(business, None).flow(flows["suspended"])
+                bundles["documents"] = await Exporter(business, supervision, documents=True).flow(flows["note"])
+                bundles["sealed"] = await Exporter(business, supervision).sealed_record(flows["note"], "file", 1)
+                for name, record in records.items():
+                    bundles[name] = await Exporter(business, supervision).booking("commission", record)
+        return Made(world.business.genesis, world.supervision.genesis, bundles)
+
+
+async def _commissions(insured: Insured) -> dict[str, bytes]:
+    """Settled without a limit, reported, decided, and cancelled bookings."""
+    await insured.agree()
+    insured.start()
+    await insured.sell("P1", 300_000)
+    await insured.world.until(lambda: insured.now().paid == 9_000)
+    await insured.limit(9_000)
+    await insured.sell("P2", 300_000)
+    await insured.world.until(lambda: insured.now().paid == 18_000)
+    await insured.sell("P3", 600_000)
+    await insured.decide(AUTHORISED)
+    await insured.world.until(lambda: insured.now().paid == 36_000)
+    await insured.cancel("P1")
+    page = await insured.gateway.view("commission", "bookings", BookingsQuery(NAME), BookingsPage)
+    names = {"P1": "cancelled", "P2": "reported", "P3": "decided"}
+    return {names[booking.policy]: booking.record.transaction_id for booking in page.bookings}
+
+
+@cache
+def made() -> Made:
+    """The bundles; they take some seconds, once a process."""
+    return asyncio.run(_make())
