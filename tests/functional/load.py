@@ -22,7 +22,8 @@ from ledger.genesis import Parameters
 from ledger.keys import SigningKey, key_text
 from ledger.transaction import Body, Output, Transaction, build, outpoint
 from node.client import Client, retry_after_s
-from node.client_http import SocketHttp
+from node.client.endpoint import Endpoint
+from node.client.http import NodeHttp
 from node.network import AssetPlan, NetworkPlan, create_network
 from node.network_file import Network, NetworkNode
 
@@ -216,7 +217,7 @@ async def ask(node: NetworkNode, method: str, params: Iterable[dict[str, Any]]) 
     """Results of one method for many parameters, asked for in batches."""
     calls = [{"jsonrpc": "2.0", "id": number, "method": method, "params": param} for number, param in enumerate(params)]
     found: dict[int, Any] = {}
-    async with SocketHttp(node.socket) as http:
+    async with NodeHttp(Endpoint(str(node.socket))) as http:
         for start in range(0, len(calls), BATCH):
             _, body, _ = await http.post("/", json.dumps(calls[start : start + BATCH]).encode(), "application/json")
             for answer in json.loads(body):
