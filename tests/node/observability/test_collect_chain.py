@@ -82,9 +82,8 @@ async def test_waiting_transactions_show_by_organisation_when_no_block_is_made()
     async with running(cluster, 0):  # no quorum: everything waits
         core = cluster.core(0)
         metrics = metrics_of(sources_of(source_of(core)))
-        sent = [
-            cluster.transfer(member, 0, 5, cluster.genesis_output(member, n)) for member, n in ((0, 0), (0, 1), (1, 0))
-        ]
+        places = ((0, 0), (0, 1), (1, 0))
+        sent = [cluster.transfer(member, 0, 5, cluster.genesis_output(member, n)) for member, n in places]
         for transaction in sent:
             await core.gateway.submit(transaction)
         with pytest.raises(Overloaded):

@@ -69,9 +69,12 @@ async def test_readyz_answers_503_and_the_reasons_when_it_is_not_ready() -> None
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
 async def test_method_is_refused_when_it_is_not_reading(method: str) -> None:
-    async with served() as (url, _, _), aiohttp.ClientSession() as session:
-        async with session.request(method, url + "/metrics", data=b"x") as reply:
-            assert reply.status == 405
+    async with (
+        served() as (url, _, _),
+        aiohttp.ClientSession() as session,
+        session.request(method, url + "/metrics", data=b"x") as reply,
+    ):
+        assert reply.status == 405
 
 
 async def test_other_paths_are_not_there_when_somebody_looks_around() -> None:
