@@ -23,6 +23,7 @@ from node.certificates import CertificateWatch
 from node.chain import Chain, Committed
 from node.clock import monotonic_ms
 from node.data.mender import Mender
+from node.data.pruning import Pruner
 from node.data.snapshot_serving import SnapshotShelf
 from node.driver import Driver, DurableLog, consensus_parameters
 from node.evidence import GIVE_UP_S, EvidencePool
@@ -58,12 +59,14 @@ class NodeCore:
         answer_service: answers service calls of other nodes.
         reporter: key admitted to send, with which evidence of misbehaviour is reported; None: it is only gossiped.
         evidence_file: where evidence that is not on chain yet is kept; None: nowhere.
+        retain_blocks: blocks below the tip whose contents are kept; 0: all.
 
     Attributes:
         certificates: how long certificates hold, this node's own and others'.
         evidence: what validators did wrong, until it is on chain.
         snapshots: serves the last checkpoint to nodes that join.
         mender: fetches damaged blocks again.
+        pruner: drops the contents of old blocks.
         listeners: functions that hear of every committed block; they must not raise.
 
     Raises:
@@ -83,6 +86,7 @@ class NodeCore:
         answer_service: ServiceCall,
         reporter: SigningKey | None = None,
         evidence_file: Path | None = None,
+        retain_blocks: int = 0,
     ) -> None:
         self.key = key
         self.transport = transport
@@ -126,9 +130,11 @@ class NodeCore:
         self.certificates = CertificateWatch(self.chain, own)
         self.snapshots = SnapshotShelf(self.chain)
         self.mender = Mender(self.chain, self.peers)
+        self.pruner = Pruner(self.chain, retain_blocks)
         # Views of the store first: nothing after the new tip is written yet.
         self.listeners: list[Callable[[Committed], None]] = [
             self.snapshots.on_committed,
+            self.pruner.on_committed,
             self.evidence.on_block,
             self.certificates.on_block,
         ]
@@ -193,6 +199,7 @@ class NodeCore:
             group.create_task(self.synchroniser.run(), name="sync"),
             group.create_task(self.evidence.run(), name="evidence"),
             group.create_task(self.mender.run(), name="mender"),
+            group.create_task(self.pruner.run(), name="pruner"),
             group.create_task(self._housekeeping(), name="housekeeping"),
             group.create_task(self._checkpoints(), name="checkpoints"),
             group.create_task(self.transport.wait_failed(), name="transport"),

@@ -79,6 +79,7 @@ class ChainHost:
             answer_service=link.answer,
             reporter=home.keys.member,
             evidence_file=home.data_dir / EVIDENCE_FILE,
+            retain_blocks=config.storage.retain_blocks,
         )
         recheck(self.core.chain)
         link.attach(self.core.peers)

@@ -141,7 +141,7 @@ class Direction:
     def _look_back(self) -> None:
         """A relay that starts waits its turn from the first block on: others are seen in the last blocks."""
         store, tip = self.destination.chain.store, self.destination.chain.tip.height
-        for height in range(max(1, tip - REMEMBERED_BLOCKS), tip + 1):
+        for height in range(max(1, store.retained_height, tip - REMEMBERED_BLOCKS), tip + 1):
             wires = store.transactions(height)
             self._note_relays([Transaction.decode(wire) for wire in wires], store.receipts(height))
 
