@@ -23,8 +23,8 @@ HOW_TO_CHECK: Final = (
     ),
     "Install Tidegate from its source code on a computer of your own; no network is needed from here on.",
     (
-        "Run: tidegate evidence verify FILE --genesis GENESIS --genesis GENESIS2. Exit code 0 means that everything above "
-        "is proved; any other names the field of the file that is wrong."
+        "Run: tidegate evidence verify FILE --genesis GENESIS --genesis GENESIS2. Exit code 0 means that everything "
+        "above is proved; any other names the field of the file that is wrong."
     ),
     "The SHA-256 of the file must be the one at the head of this page; this page itself proves nothing.",
     (

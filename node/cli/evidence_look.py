@@ -1,9 +1,6 @@
-"""``tidegate evidence list`` and ``export``."""
+"""``tidegate evidence list``: what validators did wrong."""
 
 from __future__ import annotations
-
-from pathlib import Path
-from typing import Any
 
 import click
 
@@ -12,13 +9,11 @@ from contracts.validators.evidence import EvidenceSummary
 from ledger.admission import AdmissionCertificate
 from ledger.document import to_document
 from ledger.errors import NotFound
-from ledger.keys import key_text
-from node.atomic_file import write_atomic
 from node.cli.options import Target, target_options
 from node.cli.output import Report, reporting
 from node.cli.supervision_session import open_chain, short, short_key
 from node.client import Client
-from node.misbehaviour_bundle import export_misbehaviour, find_evidence, recorded_evidence
+from node.misbehaviour_bundle import recorded_evidence
 
 
 @click.command("list")
@@ -69,29 +64,3 @@ async def _organisations(client: Client, recorded: list[EvidenceSummary]) -> dic
             continue  # revoked since
         found[signer] = certificate.organisation
     return found
-
-
-@click.command("export")
-@click.argument("evidence")
-@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The new file.")
-@target_options
-@reporting
-async def export_command(report: Report, target: Target, evidence: str, output: Path) -> None:
-    """Write the proof of EVIDENCE (number, or the beginning of its id) to a file that anybody can verify."""
-    async with open_chain(target) as client:
-        found = await find_evidence(client, evidence)
-        data = await export_misbehaviour(client, found.id)
-    write_atomic(output, data)
-    shown: dict[str, Any] = {
-        "file": str(output),
-        "kind": "misbehaviour",
-        "id": found.id.hex(),
-        "fault": found.fault,
-        "validator": key_text(found.signer),
-        "height": found.height,
-        "bytes": len(data),
-    }
-    report.success(f"{output} holds the proof")
-    report.fields(shown)
-    report.line(f"next: tidegate evidence verify {output} --genesis GENESIS")
-    report.document(shown)
