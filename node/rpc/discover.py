@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 
 from ledger.errors import TidegateError
 from node.rpc.method import Method, Params, Scope
 from node.rpc.openrpc import ServedExample, document
+
+DEAR: Final = 200
+"""Cost from which a method is not called for the sake of an example."""
 
 
 class Served(Protocol):
@@ -19,6 +22,17 @@ class Served(Protocol):
     async def call_directly(self, name: str, params: Any) -> Any:
         """A method's result document."""
         ...
+
+
+class DiscoverParams(Params, frozen=True):
+    """How the document is wanted.
+
+    Attributes:
+        identifiers: names methods `area_verb` instead of `area.verb`, for generators that make identifiers of names as
+            they are; the node answers to both.
+    """
+
+    identifiers: bool = False
 
 
 class DiscoverMethods:
@@ -38,23 +52,24 @@ class DiscoverMethods:
                 name="rpc.discover",
                 scope=Scope.READ,
                 summary="Gives this document: OpenRPC, with examples that this node answers.",
-                params=Params,
+                params=DiscoverParams,
                 result=dict[str, Any],
                 call=self._discover,
                 cost=200,
             ),
         )
 
-    async def _discover(self, params: Params) -> dict[str, Any]:
-        del params
+    async def _discover(self, params: DiscoverParams) -> dict[str, Any]:
         methods = self._served.methods
         examples = {name: await self._example(method) for name, method in methods.items()}
-        return document(methods.values(), examples)
+        return document(methods.values(), examples, identifiers=params.identifiers)
 
     async def _example(self, method: Method) -> ServedExample:
         given = None if method.live_example is None else await method.live_example()
         values = method.example if given is None else given
-        if not method.steady:
+        if method.example_result is not msgspec.UNSET:
+            return values, method.example_result
+        if not method.steady and (method.connected or method.cost >= DEAR or method.scope > Scope.READ):
             return values, msgspec.UNSET
         try:
             return values, await self._served.call_directly(method.name, dict(values))

@@ -21,6 +21,7 @@ from node.rpc.connection import Client, Connection
 from node.rpc.errors import InvalidParams, InvalidRequest, ScopeInsufficient, error_object, internal_error
 from node.rpc.limits import Budgets
 from node.rpc.method import Area, Method, Scope
+from node.rpc.openrpc import alias_of
 
 log = structlog.get_logger(__name__)
 
@@ -69,6 +70,7 @@ class Dispatcher:
 
     def __init__(self, areas: Iterable[Area], budgets: Budgets, max_batch: int, meter: RpcMeter | None = None) -> None:
         self.methods: dict[str, Method] = {}
+        self._aliases: dict[str, Method] = {}
         for area in areas:
             self.add(area)
         self._meter = meter or RpcMeter()
@@ -81,6 +83,7 @@ class Dispatcher:
         for method in area.table():
             assert method.name not in self.methods, f"two methods {method.name}"
             self.methods[method.name] = method
+            self._aliases[alias_of(method.name)] = method
 
     async def answer(self, body: bytes, caller: Caller, refusal: TidegateError | None = None) -> bytes | None:
         """The answer to a body in JSON, or None where none is due (notifications).
@@ -130,7 +133,7 @@ class Dispatcher:
         return _reply(request.id, member) if "id" in document else None
 
     async def _call(self, request: Request, caller: Caller, refusal: TidegateError | None) -> dict[str, Any]:
-        method = self.methods.get(request.method)
+        method = self.methods.get(request.method) or self._aliases.get(request.method)
         name, code, since_s = OTHER if method is None else method.name, "internal_error", monotonic()
         if method is None:
             refusal = MethodUnknown(f"there is no method {request.method[:80]!r}; rpc.discover lists them")

@@ -55,7 +55,8 @@ class Method:
         example: parameters for the documents, in JSON form.
         live_example: parameters that this node answers without an error, in JSON form, for ``rpc.discover``; None, or
             an answer of None, leaves ``example`` in place.
-        steady: the example's result is the same whenever it is asked, so that it may stand in the document.
+        steady: the example's result is the same whenever it is asked.
+        example_result: the example's result in JSON form, where it cannot be had by calling the method.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Method:
     example: Mapping[str, Any] = field(default_factory=dict)
     live_example: Callable[[], Awaitable[Mapping[str, Any] | None]] | None = None
     steady: bool = False
+    example_result: Any = msgspec.UNSET
 
 
 class Area(Protocol):

@@ -19,20 +19,25 @@ COMMON_ERRORS: Final = ("params_invalid", "scope_insufficient", "overloaded", "i
 EXAMPLE: Final = "example"
 
 ServedExample = tuple[Mapping[str, Any], Any]
-"""(parameters, result); the result is ``msgspec.UNSET`` where it may differ from call to call."""
+"""(parameters, result); without a result (``msgspec.UNSET``) there is no example: tools want both."""
 
 
-def document(methods: Iterable[Method], examples: Mapping[str, ServedExample] | None = None) -> dict[str, Any]:
+def document(
+    methods: Iterable[Method], examples: Mapping[str, ServedExample] | None = None, *, identifiers: bool = False
+) -> dict[str, Any]:
     """The whole document.
 
     Args:
         methods: in the order of the document.
         examples: of a live chain, by method; the others' are those of their tables.
+        identifiers: names methods ``area_verb``, for generators that make identifiers of names as they are.
     """
     schemas = Schemas("#/components/schemas/")
     served = examples or {}
     listed = [_method(method, schemas, served.get(method.name)) for method in methods]
-    used = sorted({error["$ref"].rpartition("/")[2] for method in listed for error in method["errors"]})
+    if identifiers:
+        listed = [{**method, "name": alias_of(method["name"])} for method in listed]
+    used = {error["data"]["code"]: error for method in listed for error in method["errors"]}
     return {
         "openrpc": OPENRPC,
         "info": {
@@ -43,8 +48,13 @@ def document(methods: Iterable[Method], examples: Mapping[str, ServedExample] | 
         },
         "servers": [{"name": "node", "url": "http://127.0.0.1:7400/"}],
         "methods": listed,
-        "components": {"schemas": schemas.components, "errors": {code: error_entry(code) for code in used}},
+        "components": {"schemas": schemas.components, "errors": dict(sorted(used.items()))},
     }
+
+
+def alias_of(name: str) -> str:
+    """``area_verb`` for ``area.verb``: every method answers to both."""
+    return name.replace(".", "_")
 
 
 def error_entry(code: str) -> dict[str, Any]:
@@ -63,13 +73,16 @@ def _method(method: Method, schemas: Schemas, served: ServedExample | None) -> d
         "paramStructure": "by-name",
         "params": params,
         "result": {"name": "result", "schema": schemas.of(method.result)},
-        "errors": [{"$ref": f"#/components/errors/{code}"} for code in errors],
-        "examples": [_example(method, params, served or (method.example, msgspec.UNSET))],
+        # Whole, not by reference: generators do not all follow those.
+        "errors": [error_entry(code) for code in errors],
         "x-scope": method.scope.word,
         "x-cost": method.cost,
     }
     if method.connected:
         found["x-connected"] = True
+    values, result = served or (method.example, method.example_result)
+    if result is not msgspec.UNSET:
+        found["examples"] = [_example(method, params, values, result)]
     return found
 
 
@@ -87,17 +100,16 @@ def _params(method: Method, schemas: Schemas) -> list[dict[str, Any]]:
     return sorted(found, key=lambda entry: not entry["required"])
 
 
-def _example(method: Method, params: list[dict[str, Any]], served: ServedExample) -> dict[str, Any]:
-    values, result = served
-    names = [entry["name"] for entry in params if entry["name"] in values]
-    example: dict[str, Any] = {
+def _example(method: Method, params: list[dict[str, Any]], values: Mapping[str, Any], result: Any) -> dict[str, Any]:
+    last = max((place for place, entry in enumerate(params) if entry["name"] in values), default=-1)
+    # Tools give an example's values by place: what is left out between two of them is said with its default.
+    given = [(entry["name"], values.get(entry["name"], entry["schema"].get("default"))) for entry in params[: last + 1]]
+    return {
         "name": EXAMPLE,
         "summary": method.summary.replace("``", "`"),
-        "params": [{"name": name, "value": values[name]} for name in names],
+        "params": [{"name": name, "value": value} for name, value in given],
+        "result": {"name": "result", "value": result},
     }
-    if result is not msgspec.UNSET:
-        example["result"] = {"name": "result", "value": result}
-    return example
 
 
 def without_examples(found: dict[str, Any]) -> dict[str, Any]:

@@ -70,8 +70,9 @@ class Schemas:
             case mi.ListType() | mi.VarTupleType():
                 return _lengths({"type": "array", "items": self._schema(info.item_type)}, info, "Items")
             case mi.TupleType():
+                # Which one stands where is left out: drafts 7 and 2020-12 write that differently.
                 items = [self._schema(item) for item in info.item_types]
-                return {"type": "array", "items": items, "minItems": len(items), "maxItems": len(items)}
+                return {"type": "array", "items": {"anyOf": items}, "minItems": len(items), "maxItems": len(items)}
             case mi.UnionType():
                 found = [self._schema(kind) for kind in info.types]
                 return found[0] if len(found) == 1 else {"anyOf": found}

@@ -33,6 +33,7 @@ class SubscriptionMethods:
                 cost=10,
                 connected=True,
                 example={"topic": "blocks", "from_height": 0},
+                example_result={"subscription": "1", "height": 0, "cursor": None},
             ),
             Method(
                 name="unsubscribe",
@@ -42,7 +43,8 @@ class SubscriptionMethods:
                 result=Unsubscribed,
                 call=self.unsubscribe,
                 connected=True,
-                example={"subscription": "1"},
+                example={"subscription": "0"},
+                example_result={"ended": False},
             ),
         )
 
