@@ -229,15 +229,26 @@ class LightClient:
             raise await self.judge(source, error) from error
         return self.state.latest
 
-    async def follow_changes(self, source: ProofSource) -> ClientState:
-        """Follows the headers that change the set of validators, and no others. Raises as ``follow``."""
+    async def follow_changes(self, source: ProofSource, steps: list[Step] | None = None) -> ClientState:
+        """Follows the headers that change the set of validators, and no others.
+
+        Args:
+            source: a node.
+            steps: takes the headers that were followed, in order, where they are to be kept.
+
+        Raises:
+            TidegateError: as ``follow``.
+        """
         known = self.state
         while True:
             params = {"from_height": known.latest.height}
             answer = read_answer(await source.call("proof.epochs", params), _Epochs)
             try:
                 for data in answer.steps:
-                    known = self.accept(_changing(step_codec.decode(data)), known)
+                    step = _changing(step_codec.decode(data))
+                    known = self.accept(step, known)
+                    if steps is not None:
+                        steps.append(step)
             except InvalidInput as error:
                 raise await self.judge(source, error) from error
             if answer.complete:

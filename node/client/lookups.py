@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from functools import partial
 from time import monotonic
 from typing import Any, Final, TypeVar
@@ -22,9 +23,11 @@ from node.client.http import NodeHttp
 from node.client.reading import read, read_hex, read_list, read_object, result_codec
 from node.client.session import Session
 from node.client.submitting import FIRST_PAUSE_S, LONG_POLL_S, MAX_PAUSE_S, SETTLED_STATUSES
+from node.client.subscribing import verified
 from node.client.verifying import ProvedState, ProvedTransaction, false_claim
 from node.client_errors import malformed_answer
 from node.gateway import BlockEvents, ChainInfo, Outcome, Unspent
+from node.subscriber import Cursor, Notification, follow
 
 R = TypeVar("R", bound=Record)
 
@@ -202,15 +205,15 @@ class Lookups(Session):
         number = header.get("height")
         if not isinstance(number, int) or (height is not None and number != height):
             false_claim("it is a block of another height")
-        proof, refs, receipts = await self._verifying().block(node, number)
-        proved = block_id(proof.header.header)
+        found = await self._verifying().block(node, number)
+        proved = block_id(found.header)
         if document.get("block_id") != proved.hex() or (name is not None and proved != name):
             false_claim("the block has another id")
-        if header != to_document(proof.header.header):
+        if header != to_document(found.header):
             false_claim("the header differs")
-        if document.get("transactions") != [ref[:32].hex() for ref in refs]:
+        if document.get("transactions") != [ref[:32].hex() for ref in found.refs]:
             false_claim("the transactions differ")
-        if document.get("receipts") != [{"tx_id": found.tx_id.hex(), "code": found.code} for found in receipts]:
+        if document.get("receipts") != [{"tx_id": each.tx_id.hex(), "code": each.code} for each in found.receipts]:
             false_claim("the receipts differ")
 
     async def service(self, name: str, payload: bytes, timeout_s: float = 30.0) -> bytes:
@@ -220,6 +223,40 @@ class Lookups(Session):
         return read_hex(document, "payload")
 
     # --- events ---------------------------------------------------------------------------------------------------
+
+    async def subscribe(
+        self,
+        topic: str,
+        *,
+        from_height: int | None = None,
+        after: Cursor | None = None,
+        markers: bool = False,
+        **wanted: Any,
+    ) -> AsyncGenerator[Notification, None]:
+        """Entries of a topic over a WebSocket, each once and in order, across reconnections and nodes.
+
+        Verified: blocks, transactions and events in full; of the other topics the block, and that the transaction is
+        in it. A filter's silence cannot be proved: a node can leave entries out, unless the topic is ``blocks``.
+
+        Args:
+            topic: ``blocks``, ``transactions``, ``events``, ``flow``, ``account`` or ``packet``.
+            from_height: first block to tell of.
+            after: cursor of the last notification of an earlier stream; neither: from now on.
+            markers: also yield ``caught_up`` and ``progress``, whose cursors are worth keeping.
+            wanted: the topic's filters: ``contract``, ``event``, ``flow``, ``account``, ``lock``, ``lane``,
+                ``sequence``.
+
+        Raises:
+            InvalidInput: the parameters are refused; ``pruned``: no node keeps these blocks any more.
+            RpcUnavailable: no node could be reached for a minute.
+            PeerMisbehaved: ``notification_false``: an entry is not what the block says.
+        """
+        notes = follow(self._nodes.endpoints, topic, from_height=from_height, after=after, markers=markers, **wanted)
+        if self._verifier is not None:
+            notes = verified(notes, self._nodes, self._verifier, topic)
+        async with aclosing(notes):
+            async for note in notes:
+                yield note
 
     async def events(self, from_height: int) -> AsyncIterator[BlockEvents]:
         """See ``Gateway``: by long polls, each block once and in order, across reconnections and nodes.

@@ -33,6 +33,11 @@ class Nodes:
         return len(self._nodes)
 
     @property
+    def endpoints(self) -> list[Endpoint]:
+        """Where the nodes are, the one that is asked first in front; those caught lying are left out."""
+        return [node.endpoint for node in self._order()]
+
+    @property
     def current(self) -> NodeHttp:
         """The node that is asked first."""
         return self._nodes[self._current]

@@ -73,6 +73,23 @@ class ProvedTransaction:
 
 
 @dataclass(frozen=True, slots=True)
+class ProvedBlock:
+    """A block's transactions by name, and all its results.
+
+    Attributes:
+        header: of the block.
+        refs: transaction id and witness hash of each transaction, 64 bytes, in order.
+        receipts: one for each transaction, then the end of the block's.
+        proof: to be kept or handed on.
+    """
+
+    header: Header
+    refs: tuple[TxRef, ...]
+    receipts: tuple[Receipt, ...]
+    proof: BlockProof
+
+
+@dataclass(frozen=True, slots=True)
 class ProvedState:
     """What a state key held after a block; what happened since is not said.
 
@@ -179,8 +196,8 @@ class Verifier:
             )
         return proved
 
-    async def block(self, node: NodeHttp, height: int) -> tuple[BlockProof, list[TxRef], list[Receipt]]:
-        """Refs and receipts of a block; the last receipt is the end of the block's."""
+    async def block(self, node: NodeHttp, height: int) -> ProvedBlock:
+        """Refs and receipts of a block."""
 
         def check(proof: BlockProof, known: ClientState, verify: Verify) -> tuple[list[TxRef], list[Receipt]]:
             _check_height(proof.header, height)
@@ -189,13 +206,13 @@ class Verifier:
         proof, (refs, receipts) = await self._ask(
             node, "proof.block", {"height": height}, block_codec, lambda found: found.header, check
         )
-        return proof, refs, receipts
+        return ProvedBlock(proof.header.header, tuple(refs), tuple(receipts), proof)
 
     async def events(self, node: NodeHttp, height: int) -> BlockEvents:
         """The events of a block, from its proved receipts."""
-        proof, _, receipts = await self.block(node, height)
-        header = proof.header.header
-        events = tuple((receipt.tx_id, event) for receipt in receipts for event in receipt.events)
+        block = await self.block(node, height)
+        header = block.header
+        events = tuple((receipt.tx_id, event) for receipt in block.receipts for event in receipt.events)
         return BlockEvents(height, block_id(header), header.time_ms, events)
 
     # --- state ------------------------------------------------------------------------------------------------------
