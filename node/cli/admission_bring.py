@@ -12,13 +12,12 @@ from contracts.admission.calls import KeyArguments
 from ledger.admission import (
     AdmissionCertificate,
     Revocation,
-    SignedCertificate,
     SignedRevocation,
     sign_revocation,
 )
 from ledger.document import from_document, to_document
 from ledger.encoding import Record
-from ledger.errors import InvalidConfig, InvalidInput
+from ledger.errors import InvalidConfig, InvalidInput, NotFound
 from ledger.keys import key_text
 from node.atomic_file import write_atomic
 from node.calling import Caller
@@ -27,6 +26,7 @@ from node.cli.options import Target, target_options
 from node.cli.output import Report, reporting
 from node.cli.supervision_session import open_chain, public_key
 from node.client import Client
+from node.networks.certificates_file import read_certificates
 
 R = TypeVar("R", bound=Record)
 CONTRACT: Final = "admission"
@@ -38,13 +38,22 @@ MAX_FILE_BYTES: Final = 64 * 1024
 @target_options
 @reporting
 async def admit_command(report: Report, target: Target, file: Path) -> None:
-    """Bring the certificate in FILE, as tidegate admission issue writes it. Any member of the chain may."""
-    signed = _read(file, SignedCertificate)
+    """Bring the certificates in FILE, as tidegate admission issue and renew write it. Any member of the chain may.
+
+    Certificates that are on the chain already are passed over, so that the command can be run again.
+    """
+    found = read_certificates(file)
     async with open_chain(target) as client:
-        await Caller(client, target.member_key()).call(CONTRACT, "admit", signed)
-    certificate = signed.certificate
-    report.success(f"{key_text(certificate.key)} of {certificate.organisation} is admitted")
-    report.document(certificate)
+        caller = Caller(client, target.member_key())
+        for signed in found:
+            certificate = signed.certificate
+            if await _present(client, certificate.key) == certificate:
+                report.line(f"{key_text(certificate.key)} of {certificate.organisation} is admitted already")
+                continue
+            await caller.call(CONTRACT, "admit", signed)
+            report.success(f"{key_text(certificate.key)} of {certificate.organisation} is admitted")
+    certificates = [signed.certificate for signed in found]
+    report.document(certificates[0] if len(certificates) == 1 else {"certificates": certificates})
 
 
 @click.command("revoke")
@@ -86,6 +95,13 @@ async def revoke_command(
     words = f"{key_text(revocation.key)}, certificates up to {revocation.serial}"
     report.success(f"revoked: {words}" if out is None else f"wrote {out}: {words}")
     report.document(revocation)
+
+
+async def _present(client: Client, key: bytes) -> AdmissionCertificate | None:
+    try:
+        return await client.view(CONTRACT, "certificate", KeyArguments(key), AdmissionCertificate)
+    except NotFound:
+        return None
 
 
 async def _revocation(client: Client, key: str, serial: int | None, reason: str) -> Revocation:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 
 import click
@@ -23,18 +24,21 @@ from node.cli.output import Report, reporting
 from node.cli.supervision_session import open_chain, public_key, time_text
 
 CONTRACT = "admission"
+DAY_MS = 24 * 3600 * 1000
 
 
 @click.command("list")
 @target_options
 @click.option("--organisation", help="Only of this organisation.")
 @click.option("--role", help="Only with this role.")
+@click.option("--expiring", type=click.IntRange(0, 36_500), metavar="DAYS", help="Only those that end within DAYS, or have.")  # fmt: skip  # noqa: E501
 @click.option("--limit", type=click.IntRange(1), default=1_000, show_default=True, help="Certificates at most.")
 @reporting
 async def list_command(
-    report: Report, target: Target, *, organisation: str | None, role: str | None, limit: int
+    report: Report, target: Target, *, organisation: str | None, role: str | None, expiring: int | None, limit: int
 ) -> None:
     """List certificates in order of their serials, and who may sign new ones."""
+    before_ms = None if expiring is None else int(time.time() * 1000) + expiring * DAY_MS
     found: list[AdmissionCertificate] = []
     async with open_chain(target) as client:
         authority = await client.view(CONTRACT, "authority", Nothing(), AuthorityRecord)
@@ -46,6 +50,7 @@ async def list_command(
                 for certificate in page.certificates
                 if (organisation is None or certificate.organisation == organisation)
                 and (role is None or role in certificate.roles)
+                and (before_ms is None or certificate.not_after_ms < before_ms)
             ]
             if len(page.certificates) < MAX_PAGE:
                 break
