@@ -130,7 +130,7 @@ class NodeCore:
         self.certificates = CertificateWatch(self.chain, own)
         self.snapshots = SnapshotShelf(self.chain)
         self.mender = Mender(self.chain, self.peers)
-        self.pruner = Pruner(self.chain, retain_blocks)
+        self.pruner = Pruner(self.chain, retain_blocks, self.snapshots.being_read)
         # Views of the store first: nothing after the new tip is written yet.
         self.listeners: list[Callable[[Committed], None]] = [
             self.snapshots.on_committed,

@@ -108,7 +108,11 @@ def _doubt(chain: Chain, key: PublicKey, records: Sequence[SignerRecord]) -> str
     if last is not None and last.through_height is None:
         return None  # Said already.
     known = max((_height(record) for record in records), default=0)
-    for height in range(tip, max(0, tip - CHECKED_BLOCKS, known), -1):
+    base = chain.store.base_height
+    if base > known + 1 and chain.was_validator(key):
+        # Joined from a snapshot: the blocks in between, and whether we sealed them, are not here.
+        return f"the chain here begins at height {base}, and the signer log ends at height {known}"
+    for height in range(tip, max(0, tip - CHECKED_BLOCKS, known, base - 1), -1):
         signers = {signer for signer, _ in chain.store.certificate(height).seals}
         if key in signers or chain.store.header(height).proposer == key:
             return f"block {height} carries our signature, and the signer log ends at height {known}"

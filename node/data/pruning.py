@@ -8,6 +8,7 @@ joining node needs after its checkpoint, and those whose packets wait for their 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import structlog
@@ -93,13 +94,15 @@ class Pruner:
     Args:
         chain: whose blocks.
         retain: blocks below the tip whose contents are kept; 0: all.
+        being_read: checkpoints that nodes are joining from: the blocks above them are wanted soon.
 
     Attributes:
         pruned: blocks whose contents were dropped since the start.
     """
 
-    def __init__(self, chain: Chain, retain: int) -> None:
+    def __init__(self, chain: Chain, retain: int, being_read: Callable[[], Sequence[int]] = list) -> None:
         self._chain = chain
+        self._being_read = being_read
         self._retain = retain
         self._grown = asyncio.Event()
         self._grown.set()
@@ -122,7 +125,7 @@ class Pruner:
     async def prune(self) -> int:
         """Drops what may go now, in slices; blocks dropped."""
         store, before = self._chain.store, self._chain.store.retained_height
-        target = prunable_to(self._chain, self._retain)
+        target = min([prunable_to(self._chain, self._retain), *self._being_read()])
         while store.retained_height < target:
             await self._chain.put_back(removal(store, target))
             await asyncio.sleep(PAUSE_S)

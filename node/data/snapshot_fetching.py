@@ -30,8 +30,10 @@ from ledger.chain_records import (
 )
 from ledger.checkpoint import PROGRESS_KEY
 from ledger.checkpoint_bucket import (
+    BUCKETS,
     EMPTY_BUCKET_LEAF,
     EMPTY_GROUP,
+    ENTRY_BYTES,
     GROUP_BUCKETS,
     GROUPS,
     HASH_BYTES,
@@ -58,6 +60,7 @@ from node.chain import lock_index_prefix
 from node.data.snapshot_wire import (
     PAGE_BYTES,
     Part,
+    SnapshotLeaves,
     SnapshotTop,
     SnapshotWanted,
     epochs_codec,
@@ -70,8 +73,6 @@ log = structlog.get_logger(__name__)
 
 Ask = Callable[[bytes], Awaitable[bytes]]
 """Sends the payload of a ``SNAPSHOT`` request to the peer; raises ``RemoteFault``."""
-PARALLEL: Final = 4
-"""Groups that are asked for at once: the peer serves one after the other, and does not wait for us between."""
 MAX_EPOCH_PAGES: Final = 100_000
 _output_codec = Codec(Output, 4_096, "output")
 
@@ -116,7 +117,6 @@ class SnapshotFetcher:
         self._ask = ask
         self._height = height
         self._interval = interval
-        self._writing = asyncio.Lock()
         self.progress = Progress(height)
 
     async def run(self) -> Height:
@@ -184,66 +184,64 @@ class SnapshotFetcher:
         return answer
 
     async def _fetch_leaves(self, groups: list[bytes]) -> None:
-        waiting = iter(range(GROUPS))
-
-        async def work() -> None:
-            for group in waiting:
-                await self._fetch_group(group, groups[group])
-
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                for _ in range(PARALLEL):
-                    tasks.create_task(work())
-        except BaseExceptionGroup as error:
-            raise error.exceptions[0] from error
-
-    async def _fetch_group(self, group: int, expected: bytes) -> None:
-        """The leaves of a group, each bucket compared with the group's roots, those with the certified root."""
-        roots: list[bytes] = []
-        first = 0
-        while first < GROUP_BUCKETS:
-            page = leaves_codec.decode(await self._get(Part.LEAVES, group * GROUP_BUCKETS + first))
-            joined = page.roots or EMPTY_GROUP
-            found = [joined[i : i + HASH_BYTES] for i in range(0, len(joined), HASH_BYTES)]
-            if len(joined) != GROUP_BUCKETS * HASH_BYTES or root_of_hashes(found) != expected:
-                raise _wrong(f"the bucket roots of group {group} do not give its root")
-            roots = found
-            size_bytes = sum(len(leaves) for _, leaves in page.buckets)
-            if page.next_bucket <= first or (page.next_bucket < GROUP_BUCKETS and size_bytes < PAGE_BYTES):
+        number = 0
+        while number < BUCKETS:
+            page = leaves_codec.decode(await self._get(Part.LEAVES, number))
+            size_bytes = sum(len(leaves) for part in page.groups for _, leaves in part.buckets)
+            size_bytes += sum(len(part.roots) for part in page.groups)
+            if page.next_number <= number or (page.next_number < BUCKETS and size_bytes < PAGE_BYTES):
                 raise PeerMisbehaved("a page of leaves is too short", code="snapshot_wrong")
-            async with self._writing:
-                self.progress.records += await asyncio.to_thread(
-                    self._put_buckets, group, first, page.next_bucket, dict(page.buckets), roots
-                )
-            first = page.next_bucket
-            if not page.roots and first == GROUP_BUCKETS:
-                return
-        async with self._writing:
-            self._store.write({version_key(group_prefix(group), self._height): b"".join(roots)}, sync=False)
+            self.progress.records += await asyncio.to_thread(self._put_page, number, page, groups)
+            number = page.next_number
 
-    def _put_buckets(self, group: int, first: int, end: int, buckets: dict[int, bytes], roots: list[bytes]) -> int:
-        if any(not first <= place < end for place in buckets):
-            raise _wrong(f"a page of group {group} has buckets that were not asked for")
+    def _put_page(self, number: int, page: SnapshotLeaves, groups: list[bytes]) -> int:
+        """Checks and writes a page of leaves; how many there are in it."""
         batch: dict[bytes, bytes | None] = {}
         count = 0
+        for part in page.groups:
+            group, first = divmod(number, GROUP_BUCKETS)
+            end = min(GROUP_BUCKETS, page.next_number - group * GROUP_BUCKETS)
+            if group >= GROUPS or end <= first:
+                raise _wrong("a page has groups that were not asked for")
+            buckets, found = self._check_buckets(group, first, end, dict(part.buckets))
+            roots = part.roots if first or end < GROUP_BUCKETS else b"".join(found)
+            known = [roots[i : i + HASH_BYTES] for i in range(0, len(roots), HASH_BYTES)]
+            if len(known) != GROUP_BUCKETS or root_of_hashes(known) != groups[group]:
+                raise _wrong(f"the bucket roots of group {group} do not give its root")
+            if known[first:end] != found:
+                raise _wrong(f"the buckets of group {group} do not give their roots")
+            batch.update(buckets)
+            count += sum(len(leaves) for leaves in buckets.values()) // ENTRY_BYTES
+            if roots != EMPTY_GROUP:
+                batch[version_key(group_prefix(group), self._height)] = roots
+            number = group * GROUP_BUCKETS + end
+        if number != page.next_number:
+            raise _wrong("a page of leaves lacks groups")
+        self._store.write(batch, sync=False)
+        return count
+
+    def _check_buckets(
+        self, group: int, first: int, end: int, buckets: dict[int, bytes]
+    ) -> tuple[dict[bytes, bytes], list[bytes]]:
+        """Records of some buckets of a group, and the leaf hashes of the roots that they give."""
+        if any(not first <= place < end for place in buckets):
+            raise _wrong(f"a page of group {group} has buckets that were not asked for")
+        batch: dict[bytes, bytes] = {}
+        roots: list[bytes] = []
         for place in range(first, end):
             leaves = buckets.get(place, b"")
             if not leaves:
-                if roots[place] != EMPTY_BUCKET_LEAF:
-                    raise _wrong(f"bucket {place} of group {group} is missing")
+                roots.append(EMPTY_BUCKET_LEAF)
                 continue
-            if len(leaves) % (2 * HASH_BYTES):
+            if len(leaves) % ENTRY_BYTES:
                 raise _wrong("a bucket's leaves are 64 bytes each")
             found = list(entries(leaves))
             prefix = bytes((group, place))
             if any(a >= b for a, b in pairwise(found)) or any(leaf[:2] != prefix for leaf in found):
                 raise _wrong(f"the leaves of bucket {place} of group {group} are not sorted, or another bucket's")
-            if bucket_leaf(found) != roots[place]:
-                raise _wrong(f"bucket {place} of group {group} does not give its root")
+            roots.append(bucket_leaf(found))
             batch[version_key(bucket_prefix(group * GROUP_BUCKETS + place), self._height)] = leaves
-            count += len(found)
-        self._store.write(batch, sync=False)
-        return count
+        return batch, roots
 
     async def _fetch_state(self) -> None:
         """Every key and value: as many as there are leaves, ascending, each of them one of the leaves."""

@@ -1,7 +1,7 @@
 """Serves the state of the last certified checkpoint to nodes that join, from views of the store (docs/data.md).
 
 A view is taken at each checkpoint height: that of height C has C's state, that of height C + K, the next one, has C's
-finished tree. So two views are held, and those of an earlier checkpoint while somebody still reads them. They cost disk
+finished tree. So two views are held, and those of an earlier checkpoint while somebody still reads it. They cost disk
 (what is overwritten meanwhile stays in its tables), no memory. After a start a node serves again from its second
 checkpoint height on.
 """
@@ -12,6 +12,7 @@ import asyncio
 from typing import Final
 
 from ledger.checkpoint_bucket import (
+    BUCKETS,
     EMPTY_GROUP,
     GROUP_BUCKETS,
     bucket_prefix,
@@ -33,6 +34,7 @@ from node.data.snapshot_wire import (
     MAX_KEY_BYTES,
     PAGE_BYTES,
     EpochProofs,
+    GroupLeaves,
     Part,
     SnapshotLeaves,
     SnapshotOffer,
@@ -49,7 +51,8 @@ REST: Final = 2.0
 """After each page nothing is served for so many times as long as it took: consensus has the loop meanwhile."""
 IDLE_S: Final = 60.0
 """Views of a checkpoint that is not the last any more are closed when nobody has read them for so long."""
-MAX_VIEWS: Final = 4
+MAX_READ: Final = 4
+"""Earlier checkpoints whose views are held for their readers; beyond it the one read least lately goes."""
 MAX_WAITING: Final = 64
 """Requests that wait for their turn; more are refused as ``overloaded``."""
 
@@ -85,12 +88,19 @@ class SnapshotShelf:
         if height == 0 or height % self._interval:
             return
         self._views[height] = self._chain.store.store.snapshot()
-        for old in sorted(self._views)[:-2]:
+        held = {height, height - self._interval}
+        for checkpoint in self.being_read():
             # The view above an old checkpoint holds its tree.
-            read_s = max(self._read_s.get(old, 0.0), self._read_s.get(old - self._interval, 0.0))
-            if monotonic_s() - read_s > IDLE_S or len(self._views) > MAX_VIEWS:
-                self._views.pop(old).close()
-                self._read_s.pop(old, None)
+            held |= {checkpoint, checkpoint + self._interval}
+        for old in self._views.keys() - held:
+            self._views.pop(old).close()
+            self._read_s.pop(old, None)
+
+    def being_read(self) -> list[int]:
+        """Checkpoints that somebody is fetching, the one read last first."""
+        since = monotonic_s() - IDLE_S
+        lately = [height for height, read_s in self._read_s.items() if read_s > since and height in self._views]
+        return sorted(lately, key=lambda height: -self._read_s[height])[:MAX_READ]
 
     def close(self) -> None:
         """Gives every view back; before the store is closed."""
@@ -170,21 +180,19 @@ class SnapshotShelf:
         )
 
     async def _leaves(self, checkpoint: int, tree: Snapshot, number: int) -> SnapshotLeaves:
-        group, first = divmod(number, GROUP_BUCKETS)
-        roots = version_at(tree, group_prefix(group), checkpoint) if group < GROUP_BUCKETS else None
-        if roots is None or roots == EMPTY_GROUP:
-            return SnapshotLeaves(b"", (), GROUP_BUCKETS)
-        found: list[tuple[int, bytes]] = []
-        size_bytes, place = 0, first
-        while place < GROUP_BUCKETS and size_bytes < PAGE_BYTES:
-            leaves = version_at(tree, bucket_prefix(group * GROUP_BUCKETS + place), checkpoint)
-            if leaves:
-                found.append((place, leaves))
-                size_bytes += len(leaves)
-            place += 1
-            if place % SLICE_RECORDS == 0:
-                await asyncio.sleep(0)
-        return SnapshotLeaves(roots, tuple(found), place)
+        groups: list[GroupLeaves] = []
+        size_bytes = 0
+        while number < BUCKETS and size_bytes < PAGE_BYTES:
+            group, first = divmod(number, GROUP_BUCKETS)
+            found, end = _buckets(tree, group, first, checkpoint, PAGE_BYTES - size_bytes)
+            roots = b""
+            if end - first < GROUP_BUCKETS:
+                roots = version_at(tree, group_prefix(group), checkpoint) or EMPTY_GROUP
+            groups.append(GroupLeaves(roots, tuple(found)))
+            size_bytes += len(roots) + sum(len(leaves) for _, leaves in found)
+            number = group * GROUP_BUCKETS + end
+            await asyncio.sleep(0)
+        return SnapshotLeaves(tuple(groups), number)
 
     async def _state(self, view: Snapshot, start: bytes) -> SnapshotState:
         pairs: list[tuple[bytes, bytes]] = []
@@ -199,3 +207,20 @@ class SnapshotShelf:
             if len(pairs) % SLICE_RECORDS == 0:
                 await asyncio.sleep(0)
         return SnapshotState(tuple(pairs), last=True)
+
+
+def _buckets(
+    tree: Snapshot, group: int, first: int, checkpoint: int, room_bytes: int
+) -> tuple[list[tuple[int, bytes]], int]:
+    """Buckets of a group with records, from ``first`` until ``room_bytes`` are full; and where that ends."""
+    prefix = bucket_prefix(group * GROUP_BUCKETS)
+    newest: dict[int, bytes] = {}
+    size_bytes = 0
+    for key, leaves in tree.iterate(prefix[:-1], start=bucket_prefix(group * GROUP_BUCKETS + first)):
+        place = key[-9]
+        if place not in newest and size_bytes >= room_bytes:
+            return [(number, data) for number, data in newest.items() if data], place
+        if int.from_bytes(key[-8:], "big") <= checkpoint:
+            size_bytes += len(leaves) - len(newest.get(place, b""))
+            newest[place] = leaves
+    return [(number, data) for number, data in newest.items() if data], GROUP_BUCKETS

@@ -12,7 +12,7 @@ from typing import Annotated, Final
 
 from msgspec import Meta
 
-from ledger.checkpoint_bucket import ENTRY_BYTES, GROUP_BUCKETS, GROUPS, HASH_BYTES
+from ledger.checkpoint_bucket import BUCKETS, ENTRY_BYTES, GROUP_BUCKETS, GROUPS, HASH_BYTES
 from ledger.checkpoint_proof import MAX_BUCKET_ENTRIES
 from ledger.encoding import Codec, Record
 from ledger.packet import HeaderProof
@@ -40,7 +40,7 @@ class Part(IntEnum):
     TOP = 3
     """Headers of the checkpoint, peaks of the history below it, roots of the 256 groups."""
     LEAVES = 4
-    """Leaves of a group: ``number`` is ``group · 256 + first bucket``."""
+    """Leaves from bucket ``number`` (of 65,536) on."""
     STATE = 5
     """Keys and values from ``key`` on, inclusive."""
 
@@ -98,18 +98,28 @@ _Bucket = tuple[
 ]
 
 
-class SnapshotLeaves(Record, frozen=True):
-    """Buckets of a group.
+class GroupLeaves(Record, frozen=True):
+    """Buckets of a group, or some of them.
 
     Attributes:
-        roots: leaf hashes of the group's 256 bucket roots, concatenated; empty for a group without records.
-        buckets: (number in the group, leaves) of those with records, ascending from the first one asked for.
-        next_bucket: where the next page begins; 256: the group is complete.
+        roots: leaf hashes of the group's 256 bucket roots, concatenated; empty where the whole group is here.
+        buckets: (number in the group, leaves) of those with records, ascending.
     """
 
     roots: Annotated[bytes, Meta(max_length=GROUP_BUCKETS * HASH_BYTES)]
     buckets: Annotated[tuple[_Bucket, ...], Meta(max_length=GROUP_BUCKETS)]
-    next_bucket: Annotated[int, Meta(ge=1, le=GROUP_BUCKETS)]
+
+
+class SnapshotLeaves(Record, frozen=True):
+    """Leaves of the groups from the first bucket asked for up to where the next page begins.
+
+    Attributes:
+        groups: in order; the first and the last may be in part.
+        next_number: as ``SnapshotWanted.number`` of the next page; 65,536: complete.
+    """
+
+    groups: Annotated[tuple[GroupLeaves, ...], Meta(min_length=1, max_length=GROUPS)]
+    next_number: Annotated[int, Meta(ge=1, le=BUCKETS)]
 
 
 _Pair = tuple[Annotated[bytes, Meta(min_length=1, max_length=MAX_KEY_BYTES)], bytes]
