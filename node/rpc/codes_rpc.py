@@ -44,6 +44,7 @@ CODES: Final = (
         client_scope_invalid | an entry of rpc.client_scopes is not NAME=scope | write NAME=read, submit, officer or admin
         rpc_failed | the daemon answered what its RPC does not answer | look at what stands between client and node
         rpc_unavailable | the daemon's RPC cannot be reached | start it with `tidegate node run`, or check the address
+        error | something is wrong that has no code of its own | the text says what
         answer_malformed | the daemon's answer is not understood | check that client and node are of one release
         filter_invalid | a subscription's filter does not fit its topic, or names nothing | the text says which filters the topic has
         slow_reader | a subscriber did not read for too long, or stayed too far behind; it was cut off | subscribe again with the cursor that came last, and read faster
