@@ -44,6 +44,8 @@ def proposal(cluster: Cluster, via: int, contract: str, action: str, data: Recor
 async def decide(cluster: Cluster, via: int, contract: str, action: str, data: Record) -> int:
     """Has it decided, at the node of ``via``; the height of the block that decides it."""
     transaction = proposal(cluster, via, contract, action, data)
+    # What was decided before may have been asked of another node, and is checked against what this one has seen.
+    await cluster.wait_height(max(node.height for node in cluster.nodes.values()), [via], PATIENCE_S)
     outcome = await cluster.core(via).gateway.submit_and_wait(transaction, PATIENCE_S)
     assert (outcome.status, outcome.code) == ("committed", "ok")
     return outcome.height
