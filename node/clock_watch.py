@@ -23,8 +23,9 @@ log = structlog.get_logger(__name__)
 CHECK_S: Final = 1.0
 JUMP_MS: Final = 500
 """Less than this between two checks is slewing, or a clock that is read a moment late."""
-SAMPLES: Final = 8
-"""Blocks of each proposer that are remembered."""
+SAMPLES: Final = 3
+"""Blocks of each proposer that are remembered: one that took several rounds is not alone, and a clock that was set
+right is believed soon."""
 MAX_PROPOSERS: Final = 256
 FRESH_MS: Final = 300_000
 """Samples older than this say nothing about the clock as it is now."""

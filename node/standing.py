@@ -5,7 +5,6 @@ Everything in it is what this node knows at the moment; it counts nothing on the
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 from consensus.effects import RefuseBlock
@@ -19,8 +18,8 @@ from node.seats import Seats
 if TYPE_CHECKING:
     from node.core import NodeCore
 
-REMEMBERED_BLOCKS: Final = 64
-"""Blocks from which is told whose turns came to nothing."""
+MAX_SKIPPED: Final = 256
+"""Validators whose lost turns are counted."""
 
 
 class Standing:
@@ -33,7 +32,7 @@ class Standing:
     def __init__(self, core: NodeCore) -> None:
         self._core = core
         self._tip_ms: int | None = None
-        self._skipped: deque[tuple[int, tuple[PublicKey, ...]]] = deque(maxlen=REMEMBERED_BLOCKS)
+        self._skipped: dict[PublicKey, int] = {}
         self._refused = 0
         self._refused_why = ""
         self._refused_ms: int | None = None
@@ -50,9 +49,12 @@ class Standing:
             return
         height, round_ = committed.height, committed.certificate.round
         seats = self._core.chain.seats_at(height)
-        # As many turns as there are validators say it all.
-        turns = range(min(round_, len(seats.validators)))
-        self._skipped.append((height, tuple(_proposer(seats, height, turn) for turn in turns)))
+        # As many turns as there are validators say it all. Who is not connected is missed for another reason.
+        for turn in range(min(round_, len(seats.validators))):
+            key = _proposer(seats, height, turn)
+            if self._core.peers.peer_of(key) is not None and (key in self._skipped or len(self._skipped) < MAX_SKIPPED):
+                self._skipped[key] = self._skipped.get(key, 0) + 1
+        self._skipped.pop(PublicKey(committed.candidate.block.header.proposer), None)
 
     def document(self) -> dict[str, Any]:
         """``standing`` in ``node.status``.
@@ -60,7 +62,8 @@ class Standing:
         Returns:
             ``height`` and ``round`` being decided and who proposes there; ``tip_ms_ago`` since the last block of this
             run; ``waiting_ms`` of the oldest transaction; ``validators`` with how they are reached; ``unreachable``,
-            by peer id, why; ``refused`` proposals; ``skipped`` turns by validator among the last ``blocks``.
+            by peer id, why; ``refused`` proposals; ``skipped``: turns to propose that connected validators have let
+            pass since the last block of theirs.
         """
         core, now = self._core, monotonic_ms()
         height, round_ = core.driver.height, core.driver.round
@@ -81,7 +84,7 @@ class Standing:
                 "why": self._refused_why,
                 "ms_ago": None if self._refused_ms is None else now - self._refused_ms,
             },
-            "skipped": self._skipped_turns(),
+            "skipped": [{**self._who(key), "count": count} for key, count in sorted(self._skipped.items())],
         }
 
     def _who(self, key: PublicKey) -> dict[str, Any]:
@@ -115,16 +118,6 @@ class Standing:
         else:
             state = "valid" if node.certificate.valid_at(self._core.membership.time_ms) else "expired"
         return {"state": state, "expires_ms": until}
-
-    def _skipped_turns(self) -> dict[str, Any]:
-        counts: dict[PublicKey, int] = {}
-        for _, keys in self._skipped:
-            for key in keys:
-                counts[key] = counts.get(key, 0) + 1
-        return {
-            "blocks": len(self._skipped),
-            "turns": [{**self._who(key), "count": count} for key, count in sorted(counts.items())],
-        }
 
 
 def _proposer(seats: Seats, height: int, round_: int) -> PublicKey:

@@ -144,7 +144,7 @@ class Libp2pLink(Link):
             self._owner.on_misbehaved(self, error)
         except Exception as error:  # noqa: BLE001 - the edge to the library: any error there ends this connection only
             _log.debug("link_task_failed", peer=self.peer, task=task.__name__, error=type(error).__name__)
-            foreign = isinstance(error, MultiselectClientError)
+            foreign = _has(error, MultiselectClientError)
             self.close(REASON_CLOSED if self.is_ready else REASON_OTHER_NETWORK if foreign else REASON_FAILED)
 
     async def _multiplex(self) -> None:
@@ -334,3 +334,10 @@ async def _echo(stream: YamuxStream) -> None:
         if len(pending) == _PING_BYTES:
             await stream.write(pending)
             pending = b""
+
+
+def _has(error: BaseException, kind: type[BaseException]) -> bool:
+    """Whether ``error`` is, or is a group that holds, one of ``kind``."""
+    if isinstance(error, BaseExceptionGroup):
+        return any(_has(one, kind) for one in error.exceptions)
+    return isinstance(error, kind)

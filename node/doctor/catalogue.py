@@ -177,16 +177,16 @@ CATALOGUE: Final = (
         "a validator is not heard; the others still decide",
         "have its organisation look: it says how many more may fail",
     ),
-    _warning(
-        "proposer.silent",
-        "a validator that is heard lets its turns to propose pass",
-        "ask the doctor there: it observes, its clock is off, or it is overloaded",
-    ),
     _warning("validator.behind", "a node that decides or follows is far behind", "have its organisation look"),
     _warning(
         "validator.clock_off",
         "the block times of one validator differ from those of the others",
         "have its organisation set its clock",
+    ),
+    _warning(
+        "proposer.silent",
+        "a validator that is heard lets its turns to propose pass",
+        "ask the doctor there: it observes, its clock is off, or it is overloaded",
     ),
     _warning(
         "validator.misbehaved",

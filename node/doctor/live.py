@@ -206,14 +206,14 @@ def _others(status: Status, hearing: Hearing) -> Iterator[Finding]:
 
 
 def _silent_proposers(status: Status, hearing: Hearing) -> Iterator[Finding]:
-    skipped = status["standing"]["skipped"]
     there = {one.key for one in hearing.validators if one.heard}
-    silent = [one for one in skipped["turns"] if one["count"] >= SKIPPED_TURNS and one["key"] in there]
+    skipped = status["standing"]["skipped"]
+    silent = [one for one in skipped if one["count"] >= SKIPPED_TURNS and one["key"] in there]
     if silent:
         said = listed(f"{name_of(one)} ({one['count']} turns)" for one in silent)
         yield found(
             "proposer.silent",
-            f"of the last {skipped['blocks']} blocks, validators that are heard let turns pass: {said}",
+            f"validators that are heard have let their last turns to propose pass: {said}",
             turns={name_of(one): one["count"] for one in silent},
         )
 
