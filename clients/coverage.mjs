@@ -1,0 +1,59 @@
+// Runs @open-rpc/test-coverage with its own rules over a document: every method is called with its example, or with
+// parameters made from its schema, and the result is held against the example and the schema. HTTP carries the
+// token; methods that need a connection that stays (x-connected) go over a WebSocket.
+//
+//   node coverage.mjs DOCUMENT TOKEN      exit code 1 when a call did not go as the document says
+
+import { readFileSync } from "fs";
+import { createRequire } from "module";
+
+const require = createRequire(import.meta.url);
+const testCoverage = require("@open-rpc/test-coverage/build/coverage").default;
+const { parseOpenRPCDocument } = require("@open-rpc/schema-utils-js");
+const EmptyReporter = require("@open-rpc/test-coverage/build/reporters/emptyReporter").default;
+
+const [path, token] = process.argv.slice(2);
+const openrpcDocument = await parseOpenRPCDocument(JSON.parse(readFileSync(path, "utf-8")));
+const connected = new Set(openrpcDocument.methods.filter((method) => method["x-connected"]).map(({ name }) => name));
+const url = openrpcDocument.servers[0].url;
+let id = 0;
+
+async function overHttp(request) {
+  const headers = { "Content-Type": "application/json", Authorization: `Bearer ${token}` };
+  const response = await fetch(url, { method: "POST", headers, body: JSON.stringify(request) });
+  return response.json();
+}
+
+function overWebSocket(request) {
+  const { WebSocket } = globalThis;
+  return new Promise((resolve, reject) => {
+    const socket = new WebSocket(url.replace(/^http/, "ws").replace(/\/$/, "/ws"), ["jsonrpc", `bearer.${token}`]);
+    socket.onopen = () => socket.send(JSON.stringify(request));
+    socket.onerror = () => reject(new Error("the WebSocket failed"));
+    socket.onmessage = async ({ data }) => {
+      const message = JSON.parse(typeof data === "string" ? data : await data.text());
+      if (message.id === request.id) {
+        socket.close();
+        resolve(message);
+      }
+    };
+  });
+}
+
+const transport = (_, method, params) => {
+  const request = { jsonrpc: "2.0", id: ++id, method, params };
+  return connected.has(method) ? overWebSocket(request) : overHttp(request);
+};
+
+const calls = await testCoverage({ openrpcDocument, transport, reporters: [new EmptyReporter()], skip: [], only: [] });
+const failed = calls.filter((call) => !call.valid);
+const methods = new Set(calls.map((call) => call.methodName));
+process.stdout.write(
+  JSON.stringify({
+    methods: methods.size,
+    documented: openrpcDocument.methods.length,
+    calls: calls.length,
+    failed: failed.map(({ methodName, params, reason, error }) => ({ methodName, params, reason, error })),
+  }) + "\n",
+);
+process.exit(failed.length ? 1 : 0);
