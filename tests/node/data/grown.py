@@ -1,4 +1,4 @@
-"""Chains without overlay that have grown, and a peer that serves them: what joining, mending and pruning is tried on."""
+"""Chains without overlay that have grown, and peers that serve them: for joining, mending and pruning."""
 
 from __future__ import annotations
 
