@@ -15,6 +15,7 @@ from time import monotonic
 
 import pytest
 
+from ledger.genesis import Parameters
 from node.cli.exit_codes import CONFIG, DISK_FULL, TRANSPORT
 from node.devnet import Devnet
 from node.doctor.examine import Examined, examine
@@ -79,7 +80,7 @@ class Ward(Devnet):
 @asynccontextmanager
 async def ward(directory: Path) -> AsyncIterator[Ward]:
     """Four validators that have met; what a failing test needs to be understood is printed."""
-    network = make_network(directory)
+    network = make_network(directory, parameters=Parameters(empty_block_ms=1_000, max_timeout_ms=8_000))
     async with Ward(network.directory) as devnet:
         await devnet.start()
         await devnet.wait_ready(peers=3, timeout_s=START_S)
