@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,17 +46,66 @@ def rotating(cluster: Cluster, committee: int = 4, epoch_blocks: int = 4) -> Clu
     return cluster
 
 
-class Node(Bare):
-    """See the module.
+class Door:
+    """One RPC socket of a node; lies are its own.
+
+    Args:
+        methods: of the node.
 
     Attributes:
         lies: by method.
         calls: methods asked, in order.
+        faults: by method, raised instead of an answer, once each.
         down: the connection ends without an answer.
     """
 
+    def __init__(self, methods: Mapping[str, Method]) -> None:
+        self.methods = methods
+        self.lies: dict[str, Lie] = {}
+        self.calls: list[str] = []
+        self.faults: dict[str, list[TidegateError]] = {}
+        self.down = False
+
+    async def answer(self, method: str, params: dict[str, Any]) -> Any:
+        if self.faults.get(method):
+            raise self.faults[method].pop(0)
+        known = self.methods[method]
+        result = to_document(await known.call(msgspec.convert(params, known.params)))
+        lie = self.lies.get(method)
+        return result if lie is None else lie(params, result)
+
+    async def _json_rpc(self, request: web.Request) -> web.Response:
+        call = json.loads(await request.read())
+        self.calls.append(call["method"])
+        if self.down:
+            request.transport.close()  # type: ignore[union-attr]
+            return web.Response()
+        reply: dict[str, Any] = {"jsonrpc": "2.0", "id": call["id"]}
+        try:
+            reply["result"] = await self.answer(call["method"], call.get("params") or {})
+        except TidegateError as error:
+            family = next((name for kind, name in FAMILIES if isinstance(error, kind)), "error")
+            facts = {key: value for key, value in error.data.items() if isinstance(value, str | int)}
+            data = {**facts, "code": error.code, "family": family}
+            reply["error"] = {"code": -32000, "message": error.message, "data": data}
+        return web.Response(body=json.dumps(reply), content_type="application/json")
+
+    async def serve(self, path: Path) -> web.AppRunner:
+        """Serves on a Unix socket; the caller cleans the runner up."""
+        app = web.Application(client_max_size=8 * 1024 * 1024)
+        app.router.add_post("/", self._json_rpc)
+        runner = web.AppRunner(app, handler_cancellation=True)
+        await runner.setup()
+        await web.UnixSite(runner, str(path)).start()
+        return runner
+
+
+class Node(Bare, Door):
+    """See the module."""
+
     def __init__(self, cluster: Cluster) -> None:
-        super().__init__(cluster=cluster)
+        self.waiting = asyncio.Event()
+        Bare.__init__(self, cluster=cluster)
         self.keys = {bytes(member.validator.public): member.validator for member in cluster.members}
         areas = (
             ChainMethods(self.chain, self.gateway),
@@ -62,14 +113,14 @@ class Node(Bare):
             PrepareMethods(self.chain),
             ProofMethods(self.chain),
         )
-        self.methods: dict[str, Method] = {method.name: method for area in areas for method in area.table()}
-        self.lies: dict[str, Lie] = {}
-        self.calls: list[str] = []
-        self.down = False
+        Door.__init__(self, {method.name: method for area in areas for method in area.table()})
 
     @property
     def genesis(self) -> Genesis:
         return self.cluster.genesis
+
+    def _on_waiting(self) -> None:
+        self.waiting.set()
 
     async def build(self, transactions: Sequence[Transaction]) -> tuple[Candidate, CommitCertificate]:
         height = self.chain.tip.height + 1
@@ -92,35 +143,23 @@ class Node(Bare):
             while not self.chain.checkpoints.run_slice(64):
                 pass
 
-    async def answer(self, method: str, params: dict[str, Any]) -> Any:
-        known = self.methods[method]
-        result = to_document(await known.call(msgspec.convert(params, known.params)))
-        lie = self.lies.get(method)
-        return result if lie is None else lie(params, result)
+    @contextlib.asynccontextmanager
+    async def working(self) -> AsyncIterator[None]:
+        """A block for whatever is handed in."""
 
-    async def _json_rpc(self, request: web.Request) -> web.Response:
-        call = json.loads(await request.read())
-        self.calls.append(call["method"])
-        if self.down:
-            request.transport.close()  # type: ignore[union-attr]
-        reply: dict[str, Any] = {"jsonrpc": "2.0", "id": call["id"]}
+        async def work() -> None:
+            while True:
+                await self.waiting.wait()
+                self.waiting.clear()
+                await self.grow(1)
+
+        task = asyncio.create_task(work())
         try:
-            reply["result"] = await self.answer(call["method"], call.get("params") or {})
-        except TidegateError as error:
-            family = next((name for kind, name in FAMILIES if isinstance(error, kind)), "error")
-            facts = {key: value for key, value in error.data.items() if isinstance(value, str | int)}
-            data = {**facts, "code": error.code, "family": family}
-            reply["error"] = {"code": -32000, "message": error.message, "data": data}
-        return web.Response(body=json.dumps(reply), content_type="application/json")
-
-    async def serve(self, path: Path) -> web.AppRunner:
-        """Serves on a Unix socket; the caller cleans the runner up."""
-        app = web.Application(client_max_size=8 * 1024 * 1024)
-        app.router.add_post("/", self._json_rpc)
-        runner = web.AppRunner(app, handler_cancellation=True)
-        await runner.setup()
-        await web.UnixSite(runner, str(path)).start()
-        return runner
+            yield
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
 
     async def pay_soon(self, number: int = 0, **changes: int) -> Transaction:
         """A payment that waits in the mempool."""
