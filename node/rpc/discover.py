@@ -28,8 +28,8 @@ class DiscoverParams(Params, frozen=True):
     """How the document is wanted.
 
     Attributes:
-        identifiers: names methods `area_verb` instead of `area.verb`, for generators that make identifiers of names as
-            they are; the node answers to both.
+        identifiers: names methods `area_verb` instead of `area.verb`, and ends parameters that are reserved words with
+            an underscore, for generators that make identifiers of names as they are; the node answers to both.
     """
 
     identifiers: bool = False
@@ -67,10 +67,8 @@ class DiscoverMethods:
     async def _example(self, method: Method) -> ServedExample:
         given = None if method.live_example is None else await method.live_example()
         values = method.example if given is None else given
-        if method.example_result is not msgspec.UNSET:
-            return values, method.example_result
-        if not method.steady and (method.connected or method.cost >= DEAR or method.scope > Scope.READ):
-            return values, msgspec.UNSET
+        if method.example_result is not msgspec.UNSET or method.connected or method.cost >= DEAR:
+            return values, None
         try:
             return values, await self._served.call_directly(method.name, dict(values))
         except TidegateError:  # an empty chain has no transaction to show

@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from time import monotonic
 from typing import Any, Final
 
@@ -20,8 +21,8 @@ from node.observability.rpc_meter import OTHER, RpcMeter
 from node.rpc.connection import Client, Connection
 from node.rpc.errors import InvalidParams, InvalidRequest, ScopeInsufficient, error_object, internal_error
 from node.rpc.limits import Budgets
-from node.rpc.method import Area, Method, Scope
-from node.rpc.openrpc import alias_of
+from node.rpc.method import Area, Method, Params, Scope
+from node.rpc.openrpc import alias_of, named_plainly
 
 log = structlog.get_logger(__name__)
 
@@ -133,13 +134,15 @@ class Dispatcher:
         return _reply(request.id, member) if "id" in document else None
 
     async def _call(self, request: Request, caller: Caller, refusal: TidegateError | None) -> dict[str, Any]:
-        method = self.methods.get(request.method) or self._aliases.get(request.method)
+        method, params = self.methods.get(request.method), request.params
+        if method is None and (method := self._aliases.get(request.method)) and isinstance(params, dict):
+            params = named_plainly(params)
         name, code, since_s = OTHER if method is None else method.name, "internal_error", monotonic()
         if method is None:
             refusal = MethodUnknown(f"there is no method {request.method[:80]!r}; rpc.discover lists them")
         try:
             if method is not None and refusal is None:
-                member = {"result": await self._run(method, request.params, caller)}
+                member = {"result": await self._run(method, params, caller)}
                 self._meter.observe(name, "ok", monotonic() - since_s)
                 return member
         except TidegateError as error:
@@ -182,17 +185,17 @@ def read_params(method: Method, params: Any) -> Any:
 
     Args:
         method: whose.
-        params: object by name, or array in the order of the fields.
+        params: object by name, or array in the order of the OpenRPC document, where null leaves one out.
 
     Raises:
         InvalidParams: missing, unknown, ill-typed or out of bounds; the text names which.
     """
     kind = method.params
     if isinstance(params, list):
-        names = kind.__struct_fields__
+        names = places(kind)
         if len(params) > len(names):
             raise InvalidParams(f"{method.name} takes at most {len(names)} parameters, not {len(params)}")
-        params = dict(zip(names, params, strict=False))
+        params = {name: value for name, value in zip(names, params, strict=False) if value is not None}
     try:
         return msgspec.convert(params or {}, kind)
     except msgspec.ValidationError as error:
@@ -201,6 +204,13 @@ def read_params(method: Method, params: Any) -> Any:
         raise InvalidParams(f"{method.name}: {words}", **({"param": param} if param else {})) from error
     except (RecursionError, UnicodeEncodeError) as error:
         raise InvalidParams(f"{method.name}: the parameters cannot be read") from error
+
+
+@cache
+def places(kind: type[Params]) -> tuple[str, ...]:
+    """Names of parameters by place: required ones first, for languages where parameters have places."""
+    fields = msgspec.structs.fields(kind)
+    return tuple(field.encode_name for field in sorted(fields, key=lambda field: not field.required))
 
 
 def _reply(request_id: str | int | None, member: dict[str, Any]) -> bytes:

@@ -10,6 +10,7 @@ import msgspec
 from node.rpc.codes import table
 from node.rpc.method import Method
 from node.rpc.schema import Schemas, describe
+from node.rpc.schema_samples import sample
 
 OPENRPC: Final = "1.2.6"
 API_VERSION: Final = "1.0.0"
@@ -17,9 +18,14 @@ API_VERSION: Final = "1.0.0"
 COMMON_ERRORS: Final = ("params_invalid", "scope_insufficient", "overloaded", "internal_error")
 """What every method may answer."""
 EXAMPLE: Final = "example"
+RESERVED: Final = frozenset(
+    {"arguments", "class", "default", "delete", "from", "function", "import", "in", "new", "type"}
+)
+"""Words that cannot name a parameter in some language."""
 
 ServedExample = tuple[Mapping[str, Any], Any]
-"""(parameters, result); without a result (``msgspec.UNSET``) there is no example: tools want both."""
+"""(parameters, result). Tools want both: where a result cannot be had (``None``), one is made up from its schema; where
+the parameters fail on this node (``msgspec.UNSET``), there is no example."""
 
 
 def document(
@@ -30,13 +36,16 @@ def document(
     Args:
         methods: in the order of the document.
         examples: of a live chain, by method; the others' are those of their tables.
-        identifiers: names methods ``area_verb``, for generators that make identifiers of names as they are.
+        identifiers: names methods ``area_verb`` and ends parameters that are reserved words with an underscore, for
+            generators that make identifiers of names as they are.
     """
-    schemas = Schemas("#/components/schemas/")
+    known = tuple(methods)
+    # Generators name a method's type after the method.
+    schemas = Schemas("#/components/schemas/", {alias_of(method.name).title().replace("_", "") for method in known})
     served = examples or {}
-    listed = [_method(method, schemas, served.get(method.name)) for method in methods]
+    listed = [_method(method, schemas, served.get(method.name)) for method in known]
     if identifiers:
-        listed = [{**method, "name": alias_of(method["name"])} for method in listed]
+        listed = [_as_identifiers(method) for method in listed]
     used = {error["data"]["code"]: error for method in listed for error in method["errors"]}
     return {
         "openrpc": OPENRPC,
@@ -57,6 +66,21 @@ def alias_of(name: str) -> str:
     return name.replace(".", "_")
 
 
+def named_plainly(params: dict[str, Any]) -> dict[str, Any]:
+    """Parameters of a call by its alias, under their own names."""
+    return {name.removesuffix("_"): value for name, value in params.items()}
+
+
+def _as_identifiers(method: dict[str, Any]) -> dict[str, Any]:
+    def renamed(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [{**entry, "name": entry["name"] + "_" * (entry["name"] in RESERVED)} for entry in entries]
+
+    found = {**method, "name": alias_of(method["name"]), "params": renamed(method["params"])}
+    if "examples" in method:
+        found["examples"] = [{**example, "params": renamed(example["params"])} for example in method["examples"]]
+    return found
+
+
 def error_entry(code: str) -> dict[str, Any]:
     """A stable code as OpenRPC's error object."""
     row = table()[code]
@@ -70,7 +94,7 @@ def _method(method: Method, schemas: Schemas, served: ServedExample | None) -> d
         "name": method.name,
         "summary": method.summary.replace("``", "`"),
         "tags": [{"name": method.name.partition(".")[0]}],
-        "paramStructure": "by-name",
+        "paramStructure": "either",
         "params": params,
         "result": {"name": "result", "schema": schemas.of(method.result)},
         # Whole, not by reference: generators do not all follow those.
@@ -80,7 +104,10 @@ def _method(method: Method, schemas: Schemas, served: ServedExample | None) -> d
     }
     if method.connected:
         found["x-connected"] = True
-    values, result = served or (method.example, method.example_result)
+    values, result = served or (method.example, None)
+    if result is None:
+        made_up = method.example_result is msgspec.UNSET
+        result = sample(found["result"]["schema"], schemas.components) if made_up else method.example_result
     if result is not msgspec.UNSET:
         found["examples"] = [_example(method, params, values, result)]
     return found

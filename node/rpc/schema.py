@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections.abc import Collection
 from functools import lru_cache
 from typing import Any, Final
 
@@ -25,13 +26,15 @@ class Schemas:
 
     Args:
         prefix: of references, such as ``#/components/schemas/``.
+        taken: names that no component gets.
 
     Attributes:
         components: schema of each struct met so far, by name.
     """
 
-    def __init__(self, prefix: str) -> None:
+    def __init__(self, prefix: str, taken: Collection[str] = ()) -> None:
         self._prefix = prefix
+        self._taken = taken
         self._names: dict[type, str] = {}
         self.components: dict[str, Any] = {}
 
@@ -90,6 +93,8 @@ class Schemas:
         if known is not None:
             return known
         name = kind.__name__
+        if name in self._taken:
+            name += "Document"
         if name in self.components:  # two modules, one name
             name = "".join(part.capitalize() for part in kind.__module__.split(".")) + name
         self._names[kind] = name
