@@ -34,7 +34,7 @@ from contracts.flow.calls import moved_codec
 from ledger.encoding import Codec
 from ledger.transaction import MAX_CALL_BYTES
 from node.bundles.chains import ProvedChain, ProvedStep, decoded
-from node.bundles.flow_rules import INCOMPLETE, MISMATCH
+from node.bundles.supervision_rules import INCOMPLETE, MISMATCH
 from node.evidence_bundle import refuse
 
 PROPOSED: Final = "agreement_proposed"

@@ -14,22 +14,22 @@ from contracts.flow import calls
 from contracts.flow.answers import ACCEPTED, DONE, EXPIRED, GRANTED, PENDING, PRICED, REFUSED, TERMINATED, StageView
 from contracts.flow.calls import flow_id
 from contracts.flow.state import FlowRecord, flow_codec
-from contracts.messages import Control, Decision, Grant, StageRefusal
-from contracts.supervision.calls import AUTHORISED, LATE, WAITING
-from contracts.supervision.calls import GRANTED as GIVEN
-from contracts.supervision.calls import PENDING as HELD
-from contracts.supervision.calls import REFUSED as DENIED
 from contracts.supervision.state import FlowRecord as SupervisedFlow
-from contracts.supervision.state import RequestRecord, place_key, request_record_codec
-from contracts.supervision.state import flow_codec as supervised_codec
-from ledger.packet import ANSWER_OK
-from ledger.token import token, utc_date
+from contracts.supervision.state import RequestRecord
 from node.bundles.chains import ProvedChain, decoded
 from node.bundles.flow_events import FlowEvents, Move, Sent
+from node.bundles.supervision_rules import (
+    CONTROLS,
+    INCOMPLETE,
+    MISMATCH,
+    causes_of,
+    check_controls,
+    check_signed,
+    check_supervised,
+    check_taken,
+)
 from node.evidence_bundle import refuse
 
-INCOMPLETE: Final = "bundle_incomplete"
-MISMATCH: Final = "bundle_mismatch"
 ASKING: Final = {
     messages.FILE: (calls.FILED,),
     messages.REVIEW: (calls.REVIEW_REQUESTED, calls.REVIEW_GRANTED),
@@ -52,14 +52,6 @@ _BEFORE: Final = {
     calls.RESUMED: calls.SUSPENDED,
 }
 """Event → one that must have come before it."""
-_CONTROLS: Final = {
-    calls.SUSPENDED: messages.SUSPEND,
-    calls.RESUMED: messages.RESUME,
-    calls.TERMINATED: messages.TERMINATE,
-}
-_BY_DECISION: Final = (calls.AUTHORISED, calls.OPINION_CONFIRMED, calls.SETTLEMENT_STORED)
-_BY_GRANT: Final = (calls.REVIEW_GRANTED, calls.ORDER_GRANTED)
-_VERDICTS: Final = {AUTHORISED, GIVEN, DENIED, LATE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +89,14 @@ def check_flow(flow: bytes, events: FlowEvents, business: ProvedChain, supervisi
     supervised: SupervisedFlow | None = None
     requests: dict[tuple[str, int], RequestRecord] = {}
     if supervision is not None:
-        causes = _causes(events, business, supervision)
-        _check_controls(record, events, supervision)
-        supervised, requests = _supervised(record, events, supervision)
+        causes = causes_of(events, supervision)
+        check_controls(record, events, supervision)
+        check_taken(record, events, business)
+        supervised, requests = check_supervised(record, events, supervision)
         for sent in events.verdicts:
-            _check_signed(sent, events, supervision)
+            check_signed(sent, events, supervision)
+    else:
+        _check_controls_alone(record, events, business)
     return CheckedFlow(record, height, events, causes, supervised, requests)
 
 
@@ -181,142 +176,13 @@ def _ran_out(stage: str, attempt: int, events: FlowEvents) -> bool:
     return bool(deadlines and later) and later[0].step.time_ms > min(deadlines)
 
 
-# --- what the supervision chain said ----------------------------------------------------------------------------------
-
-
-def _causes(events: FlowEvents, business: ProvedChain, supervision: ProvedChain) -> dict[tuple[str, int], Sent]:
-    """The packet behind each step that the supervision chain made, checked against the step."""
-    by_digest = {sent.digest: sent for sent in events.verdicts}
-    found: dict[tuple[str, int], Sent] = {}
-    for move in events.moves:
-        moved, sent = move.moved, by_digest.get(move.cause)
-        needed = (
-            move.name in _BY_DECISION
-            or move.name in _CONTROLS
-            or (move.name in _BY_GRANT and bool(moved and moved.token))
+def _check_controls_alone(record: FlowRecord, events: FlowEvents, business: ProvedChain) -> None:
+    """Without the supervision chain, each control of the regulator must have left its step."""
+    shown = sum(move.name in CONTROLS for move in events.moves)
+    if shown != record.control_counter:
+        refuse(
+            f"{business.path}.steps",
+            f"the regulator controlled the flow {record.control_counter} times, {shown} are shown: without the "
+            "supervision chain's part all must have taken effect",
+            INCOMPLETE,
         )
-        if moved is None or (not needed and (move.name != calls.REFUSED or sent is None)):
-            if move.name == calls.REFUSED and moved is not None:
-                _check_unheard(move, events, supervision)
-            continue
-        if moved.hash == b"" and move.name == calls.OPINION_CONFIRMED and sent is None:
-            continue  # a kind whose opinions nobody confirms
-        if sent is None:
-            refuse(f"{supervision.path}.steps", f"what made {move.name} in {move.step.path} is missing", INCOMPLETE)
-        _check_cause(move, sent, business)
-        found[move.step.path, move.event_index] = sent
-    return found
-
-
-def _check_unheard(move: Move, events: FlowEvents, supervision: ProvedChain) -> None:
-    """A refusal without a packet: the supervision chain did not take the request, and its answer says why."""
-    moved = move.moved
-    assert moved is not None
-    for sent in events.requests:
-        if (sent.payload.stage, sent.payload.attempt) == (moved.stage, moved.attempt):
-            heard = events.supervision_answers.get(sent.digest)
-            if heard is not None and heard.answer.code == moved.reason:
-                return
-    refuse(f"{supervision.path}.steps", f"what refused {moved.stage} in {move.step.path} is missing", INCOMPLETE)
-
-
-def _check_cause(move: Move, sent: Sent, business: ProvedChain) -> None:
-    moved, said, path = move.moved, sent.payload, sent.step.path
-    assert moved is not None
-    del business
-    if isinstance(said, Control):
-        if _CONTROLS.get(move.name) != said.action or moved.reason != said.reason:
-            refuse(path, f"{said.action} is not what {move.step.path} says", MISMATCH)
-        return
-    if (said.stage, said.attempt) != (moved.stage, moved.attempt):
-        refuse(path, f"about {said.stage}, attempt {said.attempt}, not {moved.stage}, {moved.attempt}", MISMATCH)
-    if isinstance(said, Decision):
-        outcome = messages.REFUSED if move.name == calls.REFUSED else messages.AUTHORISED
-        if said.outcome != outcome or moved.hash != sent.step.tx_id or said.reason != moved.reason:
-            refuse(path, "the decision is not the one that the flow went on with", MISMATCH)
-    elif isinstance(said, Grant):
-        formula = token(utc_date(sent.step.time_ms), said.authorisation, said.purpose)
-        if (said.token, said.token, sent.step.tx_id) != (moved.token, formula, moved.hash):
-            refuse(path, "the grant's token or transaction is not the one that the flow went on with", MISMATCH)
-    elif isinstance(said, StageRefusal) and (said.reason, said.rule) != (moved.reason, moved.rule):
-        refuse(path, "refused for another reason than the flow's", MISMATCH)
-
-
-def _check_controls(record: FlowRecord, events: FlowEvents, supervision: ProvedChain) -> None:
-    counters = [sent.payload.counter for sent in events.verdicts if isinstance(sent.payload, Control)]
-    if len(set(counters)) != len(counters):
-        refuse(f"{supervision.path}.steps", "a control stands twice", MISMATCH)
-    missing = set(range(1, max([record.control_counter, *counters]) + 1)) - set(counters)
-    if missing:
-        refuse(f"{supervision.path}.steps", f"control {min(missing)} of the regulator is missing", INCOMPLETE)
-
-
-def _supervised(
-    record: FlowRecord, events: FlowEvents, supervision: ProvedChain
-) -> tuple[SupervisedFlow | None, dict[tuple[str, int], RequestRecord]]:
-    """The supervision chain's own record of the flow, and what became of each request that it took."""
-    address, steps, changes = (
-        supervision.address("supervision"),
-        f"{supervision.path}.steps",
-        f"{supervision.path}.changes",
-    )
-    requests: dict[tuple[str, int], RequestRecord] = {}
-    newest: dict[str, int] = {}
-    for sent in events.requests:
-        request, heard = sent.payload, events.supervision_answers.get(sent.digest)
-        place = (request.stage, request.attempt)
-        if heard is None:
-            if any(_about(verdict, place) for verdict in events.verdicts):
-                refuse(steps, f"the answer to {request.stage}, attempt {request.attempt}, is missing", INCOMPLETE)
-            continue
-        if heard.answer.code != ANSWER_OK:
-            continue
-        kept = supervision.newest(address, place_key(b"r", request.flow, *place))
-        if kept is None or kept.value is None:
-            refuse(changes, f"the record of {request.stage}, attempt {request.attempt}, is missing", INCOMPLETE)
-        found = decoded(request_record_codec, kept.value, f"{kept.path}.value")
-        if found.request != request:
-            refuse(f"{kept.path}.value", "of another request than was sent", MISMATCH)
-        requests[place] = found
-        newest[request.stage] = max(newest.get(request.stage, 0), request.attempt)
-        verdicts = [verdict for verdict in events.verdicts if _about(verdict, place)]
-        if found.status in _VERDICTS and not verdicts:
-            refuse(steps, f"it was {found.status}, and what was said to {place[0]} is missing", INCOMPLETE)
-        if found.status not in _VERDICTS and verdicts:
-            refuse(f"{kept.path}.value", f"{found.status}, though it was decided: the record is older", MISMATCH)
-    for (stage, attempt), found in requests.items():
-        if found.status in (WAITING, HELD) and attempt < newest[stage]:
-            refuse(changes, f"what became of {stage}, attempt {attempt}, is older than the next one", MISMATCH)
-    kept = supervision.newest(address, b"f" + record.flow)
-    if kept is None or kept.value is None:
-        if requests:
-            refuse(changes, "the supervision chain's record of the flow is missing", INCOMPLETE)
-        return None, requests
-    supervised = decoded(supervised_codec, kept.value, f"{kept.path}.value")
-    marks = {mark.stage: mark.attempt for mark in supervised.marks}
-    if marks != newest:
-        refuse(f"{kept.path}.value", "the supervision chain knows of other requests", MISMATCH)
-    authorised = supervised.authorisation if record.authorisation else b""
-    if supervised.filer != record.filer or authorised != record.authorisation:
-        refuse(f"{kept.path}.value", "another filer, or another authorisation", MISMATCH)
-    return supervised, requests
-
-
-def _about(verdict: Sent, place: tuple[str, int]) -> bool:
-    said = verdict.payload
-    return not isinstance(said, Control) and (said.stage, said.attempt) == place
-
-
-def _check_signed(sent: Sent, events: FlowEvents, supervision: ProvedChain) -> None:
-    """A decision or control was signed, word for word, in the transactions that its packet names."""
-    said = sent.payload
-    if not isinstance(said, Decision | Control):
-        return
-    for tx_id in sent.packet.evidence:
-        signed = events.signed.get(tx_id)
-        if signed is None:
-            refuse(f"{supervision.path}.steps", f"transaction {tx_id.hex()}, which signs it, is missing", INCOMPLETE)
-        if signed[1] != said:
-            refuse(f"{signed[0].path}.transaction", "it signs something else than was sent", MISMATCH)
-    if sent.step.tx_id not in sent.packet.evidence:
-        refuse(sent.step.path, "the transaction that sent it is not among those that sign it", MISMATCH)

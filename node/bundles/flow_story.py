@@ -12,7 +12,6 @@ from contracts.supervision.calls import DISCLOSED_EVENT, EXPIRED_EVENT, HELD_EVE
 from ledger.envelope import envelope_codec
 from ledger.errors import InvalidInput
 from ledger.lock import parse_lock
-from ledger.types import ZERO_HASH
 from node.bundles.chains import ProvedChain, ProvedStep
 from node.bundles.flow_events import Move, Sent, Told
 from node.bundles.flow_rules import CheckedFlow
@@ -40,6 +39,8 @@ _TITLES: Final = {
     calls.TERMINATED: "The flow was ended by the regulator",
     calls.STAGE_EXPIRED: "The stage {stage} ran out of time",
 }
+_SEALING: Final = (calls.FILED, calls.RELEASED, calls.OPINION_GIVEN, calls.ORDER_PLACED)
+"""Steps whose transactions carry a sealed document."""
 
 
 def flow_items(found: CheckedFlow, business: ProvedChain, supervision: ProvedChain | None) -> list[Item]:
@@ -295,6 +296,6 @@ def flow_gaps(found: CheckedFlow, business: ProvedChain, supervision: ProvedChai
             "The supervision chain is not in this bundle: that its decisions were proved to the business chain is "
             "shown by the business chain's own certified receipts alone."
         )
-    if any(step.step.tx_id != ZERO_HASH and step.step.transaction is None for step in found.events.moves):
+    if any(move.name in _SEALING and move.step.transaction is None for move in found.events.moves):
         lines.append("Sealed documents are left out; their commitments and digests are proved (--with-documents).")
     return lines

@@ -14,6 +14,7 @@ from node.cli.commission_session import Money, Session, contract_option, open_se
 from node.cli.exit_codes import Refused
 from node.cli.options import Target, target_options
 from node.cli.output import Report, reporting
+from node.cli.spreadsheet_files import Files, spreadsheet_options
 
 DEFAULT_ROWS: Final = 100
 BOOKS_COLUMNS: Final = (
@@ -86,9 +87,13 @@ async def _list_one(report: Report, session: Session, name: str, status: str, li
 @target_options
 @contract_option
 @click.option("--agreement", help="Only this agreement; all by default.")
+@spreadsheet_options
 @reporting
-async def report_command(report: Report, target: Target, contract: str, agreement: str | None) -> None:
-    """Show the books: booked = pending + settled + cancelled, and paid = settled + clawbacks not netted."""
+async def report_command(report: Report, target: Target, files: Files, contract: str, agreement: str | None) -> None:
+    """Show the books: booked = pending + settled + cancelled, and paid = settled + clawbacks not netted.
+
+    With --csv or --xlsx every booking is written too, and (XLSX) every settlement, with running totals.
+    """
     async with open_session(target, contract) as session:
         names = [agreement] if agreement is not None else [s.agreement async for s in session.books.agreements()]
         found: list[tuple[Agreement, Books, list[RequestSummary]]] = []
@@ -96,6 +101,10 @@ async def report_command(report: Report, target: Target, contract: str, agreemen
             terms = (await session.books.agreement_view(name)).agreement
             requests = [summary async for summary in session.books.requests(name)]
             found.append((terms, await session.books.books(name), requests))
+        if files.wanted:
+            from node.spreadsheets.commissions import write_commissions  # noqa: PLC0415 - only where files are wanted
+
+            await files.write(lambda writer: write_commissions(session.books, names, writer))
         info = await session.client.info()
     report.line(f"chain {info.name}, height {info.height}")
     report.table(BOOKS_COLUMNS, [books_row(terms, books) for terms, books, _ in found], title="Books")
@@ -107,7 +116,9 @@ async def report_command(report: Report, target: Target, contract: str, agreemen
         {**_fields(books), "currency": terms.currency, "scale": terms.scale, "closes": closes(books), "items": requests}
         for terms, books, requests in found
     ]
-    report.document({"height": info.height, "books": documents})
+    for path in files.wanted:
+        report.success(f"{path} is written")
+    report.document({"height": info.height, "books": documents, "files": [str(path) for path in files.wanted]})
     broken = [books.agreement for _, books, _ in found if not closes(books)]
     if broken:
         raise Refused(f"the books of {', '.join(broken)} do not close", code="books_open")

@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "deliver": ("flow_order", "Say that it was picked up or delivered."),
     "show": ("flow_show", "Show a flow."),
     "list": ("flow_show", "List flows."),
+    "report": ("flow_report", "Count flows and sum payments; write every flow to CSV or XLSX."),
     "open": ("flow_show", "Open what is sealed to a party."),
     "patient": ("flow_review", "Make a patient's keys and admit it, as platform."),
     "import": ("flow_import", "Drive every prescription of a directory through all stages."),

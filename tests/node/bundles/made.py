@@ -89,6 +89,8 @@ async def _make() -> Made:
         for name in ("note", "suspended", "terminated"):
             flows[name] = await traffic.file_note(world.business.gateway, hospital)
             await status_of(world, flows[name], "open")
+        await world.calm()
+        bundles = {"early": await _early(world, flows["note"])}
         await controlled(insured, flows["suspended"], SUSPEND, RESUME)
         await controlled(insured, flows["terminated"], SUSPEND, TERMINATE)
         for name in ("note", "suspended"):
@@ -107,13 +109,21 @@ async def _make() -> Made:
         await world.calm()
         with tempfile.TemporaryDirectory() as directory:
             async with sources(world, Path(directory)) as (business, supervision):
-                bundles = {name: await Exporter(business, supervision).flow(flow) for name, flow in flows.items()}
+                for name, flow in flows.items():
+                    bundles[name] = await Exporter(business, supervision).flow(flow)
                 bundles["alone"] = await Exporter(business, None).flow(flows["suspended"])
                 bundles["documents"] = await Exporter(business, supervision, documents=True).flow(flows["note"])
                 bundles["sealed"] = await Exporter(business, supervision).sealed_record(flows["note"], "file", 1)
                 for name, record in records.items():
                     bundles[name] = await Exporter(business, supervision).booking("commission", record)
         return Made(world.business.genesis, world.supervision.genesis, bundles)
+
+
+async def _early(world: World, flow: bytes) -> bytes:
+    """A bundle of a flow that is not closed yet."""
+    with tempfile.TemporaryDirectory() as directory:
+        async with sources(world, Path(directory)) as (business, supervision):
+            return await Exporter(business, supervision).flow(flow)
 
 
 async def _commissions(insured: Insured) -> dict[str, bytes]:
