@@ -17,7 +17,8 @@ from ledger.block import Header, block_id, change_leaf, changes_root, receipts_r
 from ledger.certificate import verify_certificate
 from ledger.chain_proof import history_nodes
 from ledger.chain_records import Change
-from ledger.checkpoint import read_progress, staged_leaves
+from ledger.checkpoint import leaves_at, read_progress, staged_leaves
+from ledger.checkpoint_bucket import NO_LEAF
 from ledger.checkpoint_proof import check_checkpoint
 from ledger.errors import InvalidInput, StorageFault
 from ledger.merkle import leaf_hash
@@ -275,7 +276,25 @@ class _Checker:
             raise _FoundError("checkpoint", f"block {carrier} carries another root of {height}", Repair.RESYNC)
 
     def whole_state(self) -> None:
-        """Compares every state record with the checkpoint tree and the changes since, as sums of hashes."""
+        """Compares every state record with the certified checkpoint and the blocks' changes since, as sums."""
+        progress = read_progress(self.chain.store)
+        if progress is None:
+            return
+        changed: dict[bytes, bytes] = {}
+        for height in range(progress.finished_height + 1 if progress.finished_height else 0, self.chain.height + 1):
+            for key, leaf, deleted in self.chain.changes(height):
+                changed[sha256(key).digest()] = NO_LEAF if deleted else leaf
+        difference = 0
+        for key, value in self.chain.state.iterate(b""):
+            leaf = sha256(key).digest() + leaf_hash(change_leaf(key, value))
+            difference += int.from_bytes(sha256(leaf).digest(), "big")
+        for leaf in leaves_at(self.chain.store, progress.finished_height, changed):
+            difference -= int.from_bytes(sha256(leaf).digest(), "big")
+        if difference:
+            raise _FoundError("state", "the state is not what checkpoint and changes make it", Repair.RESYNC)
+
+    def staged(self) -> None:
+        """Compares the present state with what the next checkpoint will be made of."""
         if read_progress(self.chain.store) is None:
             return
         difference = 0
@@ -285,7 +304,7 @@ class _Checker:
         for leaf in staged_leaves(self.chain.store):
             difference -= int.from_bytes(sha256(leaf).digest(), "big")
         if difference:
-            raise _FoundError("state", "the state is not what checkpoint and changes make it", Repair.RESYNC)
+            raise _FoundError("checkpoint", "the next checkpoint would not be of this state", Repair.RESYNC)
 
     def report(self, from_height: int) -> RecheckReport:
         """What was found."""
@@ -323,4 +342,5 @@ def verify_chain(
     checker.attempt(None, "records", Repair.RESYNC, checker.records)
     checker.attempt(None, "checkpoint", Repair.RESYNC, lambda: checker.checkpoint(buckets=True))
     checker.attempt(None, "state", Repair.RESYNC, checker.whole_state)
+    checker.attempt(None, "checkpoint", Repair.RESYNC, checker.staged)
     return checker.report(chain.base_height)

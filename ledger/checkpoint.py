@@ -20,7 +20,7 @@ the next one is made:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
 from typing import Final, NamedTuple
 
@@ -287,6 +287,27 @@ def staged_leaves(reader: Reader) -> Iterator[bytes]:
         for key, record in reader.iterate(bucket_prefix(group * GROUP_BUCKETS)[:-1]):
             newest[key[:-8]] = record
         yield from apply_changes(b"".join(newest.values()), changes)
+
+
+def leaves_at(reader: Reader, height: int, changed: Mapping[bytes, bytes]) -> Iterator[bytes]:
+    """Leaves (64 bytes) of the state after a kept checkpoint with changes applied.
+
+    Args:
+        reader: of the store.
+        height: of the checkpoint; 0: the empty state.
+        changed: key hash → leaf hash, ``NO_LEAF`` where deleted.
+
+    Raises:
+        StorageFault: a record is damaged.
+    """
+    for group in range(GROUPS):
+        newest: dict[bytes, bytes] = {}
+        for key, record in reader.iterate(bucket_prefix(group * GROUP_BUCKETS)[:-1]) if height else ():
+            if int.from_bytes(key[-8:], "big") <= height:
+                newest[key[:-8]] = record
+        for record in newest.values():
+            yield from (entry for entry in entries(record) if entry[:HASH_BYTES] not in changed)
+    yield from (name + leaf for name, leaf in changed.items() if leaf != NO_LEAF)
 
 
 class Progress(NamedTuple):
