@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from ledger.errors import LocalMisuse, NotFound, PeerMisbehaved, RpcUnavailable, TidegateError
 from node.client.endpoint import Endpoint
@@ -12,7 +12,9 @@ from node.client.http import NodeHttp
 
 T = TypeVar("T")
 
-BEHIND_CODES = frozenset({"node_behind", "pruned"})
+BEHIND: Final = "node_behind"
+"""Code of a node that knows less than this client."""
+BEHIND_CODES: Final = frozenset({BEHIND, "pruned"})
 """Codes of what another node may well have."""
 
 

@@ -12,10 +12,10 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from ledger.errors import InvalidInput, Overloaded, RpcUnavailable
+from ledger.errors import InvalidInput, NotFound, Overloaded, RpcUnavailable
 from ledger.transaction import Transaction
 from node.client.http import NodeHttp
-from node.client.nodes import Nodes
+from node.client.nodes import BEHIND, Nodes
 from node.client.reading import read, retry_after_s
 from node.client.verifying import Verifier
 from node.gateway import ChainInfo, Outcome
@@ -72,6 +72,11 @@ class Submission:
                 self._pause = FIRST_PAUSE_S if latest.status == "pending" else min(2 * self._pause, MAX_PAUSE_S)
             except Overloaded as error:
                 self._on_overload(error)
+            except NotFound as error:
+                if error.code != BEHIND:
+                    raise
+                # It is in a block of a node that knows less than we do: another one may prove it, or this one later.
+                self._pause = min(2 * self._pause, MAX_PAUSE_S)
             except InvalidInput as error:
                 if error.code != EXPIRED or not self._maybe_sent:
                     raise
@@ -116,5 +121,5 @@ class Submission:
                     await self._nodes.run(verifier.light.follow)
                 return verifier.light.height >= expiry
             return read(await self._nodes.call("chain.info"), ChainInfo).height >= expiry
-        except (RpcUnavailable, Overloaded):
+        except (RpcUnavailable, Overloaded, NotFound):
             return False
