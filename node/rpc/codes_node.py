@@ -107,6 +107,7 @@ CODES: Final = (
         batch_totals_wrong | the totals are not those of the records
         batch_unknown | the chain knows the request differently
         books_open | the books do not close
+        books_moving | the books changed while they were read | try again
         settlement_waiting | requests are not settled yet | wait for the settlement service
         draft_ambiguous | several drafts wait | choose one
         day_invalid | that is no day | write YYYY-MM-DD
@@ -136,6 +137,9 @@ CODES: Final = (
         peers_unwritten | the peers cannot be written into the configuration
         bootstrap_stuck | a step of the set-up did not happen in time
         funds_unmoved | outputs are still under the old key | move them first
+        peers_missing | a node that is needed has no address | the text says whose
+        rotation_not_ready | the new key is not in force yet | wait for it, then switch
+        request_empty | nothing is asked for | say what
         rotation_missing | no rotation of keys is under way | begin one first
         serial_invalid | a certificate's serial cannot be so
         """,

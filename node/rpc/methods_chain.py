@@ -12,6 +12,7 @@ from ledger.block import Header, receipt_codec
 from ledger.certificate import CommitCertificate
 from ledger.encoding import encode
 from ledger.errors import InvalidInput, NotFound
+from ledger.genesis import Genesis
 from ledger.keys import key_text
 from node.chain import Chain
 from node.gateway import BlockEvents, ChainInfo
@@ -171,7 +172,7 @@ class ChainMethods:
                 scope=read,
                 summary="Gives the genesis document, from which every proof starts.",
                 params=Params,
-                result=dict[str, Any],
+                result=Genesis,
                 call=self._genesis,
                 cost=5,
                 steady=True,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Final, Protocol
 
 import msgspec
 from msgspec import Meta
@@ -13,6 +13,9 @@ from node.gateway import ChainInfo
 from node.local import LocalGateway
 from node.rpc.fields import HexBytes, KeyText, Name, unhex
 from node.rpc.method import Method, Params, Result, Scope
+
+SERVICES: Final = "services"
+"""Of every node: a JSON array of the names of its services."""
 
 
 class StatusSource(Protocol):
@@ -94,7 +97,9 @@ class ServiceParams(Params, frozen=True):
         payload: what the service defines; bytes in lower-case hex, at most 1 MiB.
     """
 
-    service: Annotated[Name, Meta(description="Name of the service, such as `bookkeeping`.")]
+    service: Annotated[
+        Name, Meta(description="Name of the service, such as `bookkeeping`; `services` lists those that run here.")
+    ]
     payload: HexBytes
 
 
@@ -139,7 +144,7 @@ class NodeMethods:
                 call=self._service,
                 errors=("service_unknown", "malformed", "call_refused"),
                 cost=10,
-                example={"service": "bookkeeping", "payload": "90"},
+                example={"service": SERVICES, "payload": ""},
             ),
         )
 
@@ -148,5 +153,8 @@ class NodeMethods:
         return {**self._status.document(), "chain": to_document(await self._gateway.info())}
 
     async def _service(self, params: ServiceParams) -> Payload:
+        if params.service == SERVICES:
+            names = self._status.document().get("services", [])
+            return Payload(payload=msgspec.json.encode(names).hex())
         answer = await self._call_service(params.service, unhex(params.payload, "payload"))
         return Payload(payload=answer.hex())

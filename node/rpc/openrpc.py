@@ -119,12 +119,17 @@ def _params(method: Method, schemas: Schemas) -> list[dict[str, Any]]:
     for field in msgspec.inspect.type_info(method.params).fields:  # type: ignore[attr-defined]
         schema = schemas.field(field, described)
         entry: dict[str, Any] = {"name": field.encode_name, "required": field.required, "schema": schema}
-        words = described.get(field.name) or schema.get("description")
+        words = described.get(field.name) or _words(schema)
         if words:
             entry["description"] = words
         found.append(entry)
     # Required ones first, for languages where parameters have places.
     return sorted(found, key=lambda entry: not entry["required"])
+
+
+def _words(schema: dict[str, Any]) -> str:
+    choices = (schema, *schema.get("anyOf", ()))
+    return next((str(choice["description"]) for choice in choices if "description" in choice), "")
 
 
 def _example(method: Method, params: list[dict[str, Any]], values: Mapping[str, Any], result: Any) -> dict[str, Any]:

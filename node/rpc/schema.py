@@ -125,8 +125,10 @@ class Schemas:
         words = described.get(field.name)
         if words:
             schema = {**schema, "description": words}
-        if field.default is not msgspec.NODEFAULT and isinstance(field.default, str | int):
+        if isinstance(field.default, str | int):
             schema = {**schema, "default": field.default}
+        elif field.default == () or field.default_factory in (list, dict):
+            schema = {**schema, "default": {} if field.default_factory is dict else []}
         return schema
 
 

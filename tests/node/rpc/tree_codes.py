@@ -26,7 +26,9 @@ def constants(tree: ast.Module) -> dict[str, str]:
     """Texts that a module gives names to."""
     found = {}
     for node in tree.body:
-        targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        targets = (
+            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        )
         value = getattr(node, "value", None)
         if isinstance(value, ast.Constant) and isinstance(value.value, str):
             found.update({target.id: value.value for target in targets if isinstance(target, ast.Name)})
