@@ -29,6 +29,7 @@ from node.sd_notify import Notifier
 
 if TYPE_CHECKING:
     from node.observability.service import Observability
+    from node.observability.telemetry import Telemetry
 
 log = structlog.get_logger(__name__)
 
@@ -52,7 +53,7 @@ class App:
     Attributes:
         hosts: one for each chain.
         disk: watches the room on the disks; ``clock``: the wall clock; ``liveness``: whether loop and disk move.
-        observability: metrics and health, where they are served.
+        observability: metrics and health, where they are served; ``telemetry``: spans, where they are sent.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class App:
             self._relay = RelayService(_end(business, BUSINESS), _end(supervision, SUPERVISION))
             for host in self.hosts:
                 host.reports["relay"] = self._relay.document
+        self.telemetry = self._telemetry(home)
         self.observability = self._observability(home)
         for host in self.hosts:
             host.reports["clock"], host.reports["disk"] = self.clock.document, self.disk.document
@@ -100,7 +102,20 @@ class App:
 
         relay = None if self._relay is None else self._relay.document
         sources = sources_of(self.hosts, relay, clock=self.clock, disk=self.disk, writes=self.liveness)
+        if self.telemetry is not None:
+            sources.spans = self.telemetry.counts
         return Observability(home.config.metrics, sources)
+
+    def _telemetry(self, home: Home) -> Telemetry | None:
+        if not home.config.telemetry.otlp_endpoint:
+            return None
+        from node.observability.telemetry import Telemetry  # noqa: PLC0415 - brings OpenTelemetry
+
+        chains = [(host.home.genesis.name, host.core) for host in self.hosts]
+        section = home.config.node
+        return Telemetry(
+            home.config.telemetry, chains, self._relay, node=section.name, organisation=section.organisation
+        )
 
     async def run(self, stop: asyncio.Event) -> None:
         """Runs until ``stop`` is set; raises what must end the process.
@@ -112,6 +127,9 @@ class App:
             if self.observability is not None:
                 stack.push_async_callback(self.observability.stop)
                 await self.observability.start()
+            if self.telemetry is not None:
+                stack.push_async_callback(self.telemetry.stop)
+                self.telemetry.start()
             for host in self.hosts:
                 stack.push_async_callback(self._stop_host, host)
                 await host.start()

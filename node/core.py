@@ -68,6 +68,7 @@ class NodeCore:
         mender: fetches damaged blocks again.
         pruner: drops the contents of old blocks.
         listeners: functions that hear of every committed block; they must not raise.
+        drop_listeners: likewise, of every transaction that leaves the mempool without a block, and why.
 
     Raises:
         InvalidGenesis, StorageFault: see ``node.chain.Chain``.
@@ -125,6 +126,7 @@ class NodeCore:
             file=evidence_file,
         )
         self._block_committed = asyncio.Event()
+        self.drop_listeners: list[Callable[[TxId, str], None]] = []
         self._lapsed: tuple[PublicKey, ...] = ()
         own = (key.public,) if reporter is None else (key.public, reporter.public)
         self.certificates = CertificateWatch(self.chain, own)
@@ -167,6 +169,8 @@ class NodeCore:
 
     def _on_dropped(self, tx_id: TxId, code: str) -> None:
         self.gateway.on_dropped(tx_id, code)
+        for listener in self.drop_listeners:
+            listener(tx_id, code)
 
     def _on_waiting(self) -> None:
         self.driver.on_waiting()

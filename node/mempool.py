@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from time import time_ns
 from typing import Final
 
 from contracts.codes import EXPIRED
@@ -88,6 +89,7 @@ class Mempool:
         size_bytes: wire bytes of what waits.
         refused: transactions that were not admitted, by code, since the start.
         left: transactions that left without being in a block, likewise.
+        on_admitted: told of each transaction with ``local`` and when its checks began (Unix nanoseconds); None: nobody.
     """
 
     def __init__(
@@ -111,6 +113,7 @@ class Mempool:
         self._checker: BlockExecution | None = None
         self.refused: dict[str, int] = {}
         self.left: dict[str, int] = {}
+        self.on_admitted: Callable[[Transaction, bool, int], None] | None = None
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -184,12 +187,15 @@ class Mempool:
         tx_id = transaction.tx_id
         if tx_id in self._entries:
             return False
+        begun_ns = 0 if self.on_admitted is None else time_ns()
         try:
             organisation, depth = self._examine(transaction)
         except (InvalidTransaction, Overloaded) as error:
             _count(self.refused, error.code)
             raise
         self._insert(_Entry(transaction, organisation, depth, arrived_ms=now_ms, local=local))
+        if self.on_admitted is not None:
+            self.on_admitted(transaction, local, begun_ns)
         return True
 
     def _examine(self, transaction: Transaction) -> tuple[str, int]:

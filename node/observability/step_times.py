@@ -41,9 +41,12 @@ class StepTimes:
         rounds: later rounds entered, by reason.
         proposal_begun_s: when the block under way was ordered or received; None before that.
         decided_s: when the last block was decided here.
+        on_proposal: told of our own proposals; None: nobody.
     """
 
-    __slots__ = ("_clock", "_round", "_since", "_step", "decided_s", "proposal_begun_s", "rounds", "seconds")
+    __slots__ = (
+        "_clock", "_round", "_since", "_step", "decided_s", "on_proposal", "proposal_begun_s", "rounds", "seconds",
+    )  # fmt: skip
 
     def __init__(self, clock: Callable[[], float] = perf_counter) -> None:
         self._clock = clock
@@ -54,6 +57,7 @@ class StepTimes:
         self.rounds = dict.fromkeys(REASONS, 0)
         self.proposal_begun_s: float | None = None
         self.decided_s: float | None = None
+        self.on_proposal: Callable[[Proposal], None] | None = None
 
     def begin_height(self) -> None:
         """A height begins; what was under way for the one before counts for nothing any more."""
@@ -74,6 +78,8 @@ class StepTimes:
             self._leave(PREPARE, COMMIT)
         elif not isinstance(message, Proposal):
             self.begin_height()  # a ROUND-CHANGE: the steps begin anew
+        elif self.on_proposal is not None:
+            self.on_proposal(message)
 
     def decided(self) -> None:
         """A block is decided, and goes to the disk."""

@@ -92,6 +92,9 @@ class Direction:
     Args:
         source: where packets and answers come from.
         destination: where they go.
+
+    Attributes:
+        on_delivered: told of each delivery, when it was sent (Unix nanoseconds) and what it came to; None: nobody.
     """
 
     def __init__(self, source: RelayEnd, destination: RelayEnd) -> None:
@@ -108,6 +111,7 @@ class Direction:
         self.headers = 0
         self.failures = 0
         self.busy_ms = 0.0
+        self.on_delivered: Callable[[Transaction, int, str], None] | None = None
         self._finality_ms: deque[float] = deque(maxlen=FINALITY_SAMPLES)
         source.core.listeners.append(self._on_source_block)
         destination.core.listeners.append(self._on_destination_block)
@@ -231,7 +235,11 @@ class Direction:
             self.busy_ms += (time.perf_counter() - begun) * 1000
             if not transactions:
                 return brought
+            begun_ns = time.time_ns()
             outcomes = await asyncio.gather(*[self._send(transaction) for transaction in transactions])
+            if self.on_delivered is not None:
+                for transaction, outcome in zip(transactions, outcomes, strict=True):
+                    self.on_delivered(transaction, begun_ns, outcome)
             if not any(outcomes):
                 return brought
             brought = brought or "brought" in outcomes
