@@ -2,7 +2,7 @@
 // parameters made from its schema, and the result is held against the example and the schema. HTTP carries the
 // token; methods that need a connection that stays (x-connected) go over a WebSocket.
 //
-//   node coverage.mjs DOCUMENT TOKEN      exit code 1 when a call did not go as the document says
+//   node coverage.mjs DOCUMENT TOKEN      prints what failed, with the answer, as JSON
 
 import { readFileSync } from "fs";
 import { createRequire } from "module";
@@ -10,7 +10,6 @@ import { createRequire } from "module";
 const require = createRequire(import.meta.url);
 const testCoverage = require("@open-rpc/test-coverage/build/coverage").default;
 const { parseOpenRPCDocument } = require("@open-rpc/schema-utils-js");
-const EmptyReporter = require("@open-rpc/test-coverage/build/reporters/emptyReporter").default;
 
 const [path, token] = process.argv.slice(2);
 const openrpcDocument = await parseOpenRPCDocument(JSON.parse(readFileSync(path, "utf-8")));
@@ -45,7 +44,7 @@ const transport = (_, method, params) => {
   return connected.has(method) ? overWebSocket(request) : overHttp(request);
 };
 
-const calls = await testCoverage({ openrpcDocument, transport, reporters: [new EmptyReporter()], skip: [], only: [] });
+const calls = await testCoverage({ openrpcDocument, transport, reporters: [], skip: [], only: [] });
 const failed = calls.filter((call) => !call.valid);
 const methods = new Set(calls.map((call) => call.methodName));
 process.stdout.write(
@@ -53,7 +52,12 @@ process.stdout.write(
     methods: methods.size,
     documented: openrpcDocument.methods.length,
     calls: calls.length,
-    failed: failed.map(({ methodName, params, reason, error }) => ({ methodName, params, reason, error })),
+    failed: failed.map(({ methodName, params, reason, error }) => ({
+      methodName,
+      params,
+      error,
+      reason: error ? undefined : String(reason).slice(0, 2000),
+    })),
   }) + "\n",
+  () => process.exit(0),
 );
-process.exit(failed.length ? 1 : 0);

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -34,7 +35,7 @@ from node.rpc.method import Scope
 from node.rpc.tokens import new_token
 
 HERE: Final = Path(__file__).resolve().parent
-WORK: Final = HERE / ".work"
+WORK: Final = Path(os.environ.get("TIDEGATE_CLIENTS_WORK") or HERE / ".work")
 INSTALL_S: Final = 240
 TOOL_S: Final = 120
 SALES: Final = (("C00100001", 300_000, 9_000), ("C00100002", 400_000, 12_000), ("C00100003", 200_000, 6_000))
@@ -72,7 +73,7 @@ def install() -> None:
     if stamp.exists():
         return
     shutil.rmtree(WORK, ignore_errors=True)
-    WORK.mkdir()
+    WORK.mkdir(parents=True)
     for name in ("package.json", "package-lock.json"):
         shutil.copy(HERE / name, WORK)
     npm: list[str | Path] = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
@@ -95,7 +96,7 @@ def make_network(directory: Path) -> tuple[Network, str]:
         assets=assets(),
         accounts=accounts(),
         services={},
-        parameters=Parameters(empty_block_ms=1_000, base_timeout_ms=500),
+        parameters=Parameters(empty_block_ms=1_000, base_timeout_ms=500, checkpoint_interval=4),
     )
     network = create_network(plan)
     node = network.nodes[0]
@@ -183,6 +184,8 @@ def cover(document: dict[str, Any], token: str) -> dict[str, Any]:
     shutil.copy(HERE / "coverage.mjs", WORK)
     command: list[str | Path] = ["node", "--experimental-websocket", "--no-warnings", WORK / "coverage.mjs"]
     found: dict[str, Any] = json.loads(run([*command, place / "openrpc.json", token], WORK))
+    if found["failed"]:
+        raise ToolFailed(f"test-coverage: {json.dumps(found['failed'], indent=2)[:8_000]}")
     return found
 
 
