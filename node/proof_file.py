@@ -144,9 +144,12 @@ async def fetch_proof(source: ProofSource, genesis: Genesis, kind: str, params: 
         content = KINDS[kind](tuple(step.proof for step in before), _decode(codec, answer.proof))
         data = write_bundle(kind, (genesis.hash,), content)
         try:
-            verify_proof(read_bundle(data), genesis)
+            shown = verify_proof(read_bundle(data), genesis)
         except InvalidInput as error:
             raise PeerMisbehaved(f"the node's proof is wrong: {error.message}", code=error.code) from error
+        other = next((name for name, value in params.items() if shown.facts[name] != value), None)
+        if other is not None:
+            raise PeerMisbehaved(f"the node's proof is of another {other}", code="proof_other", field=other)
         return data
     raise PeerMisbehaved("the node says again and again that the set of validators changed", code="follow_stalled")
 
