@@ -40,14 +40,14 @@ MAX_FILE_BYTES: Final = 64 * 1024
 async def admit_command(report: Report, target: Target, file: Path) -> None:
     """Bring the certificates in FILE, as tidegate admission issue and renew write it. Any member of the chain may.
 
-    Certificates that are on the chain already are passed over, so that the command can be run again.
+    Of several, those that are on the chain already are passed over, so that the command can be run again.
     """
     found = read_certificates(file)
     async with open_chain(target) as client:
         caller = Caller(client, target.member_key())
         for signed in found:
             certificate = signed.certificate
-            if await _present(client, certificate.key) == certificate:
+            if len(found) > 1 and await _present(client, certificate.key) == certificate:
                 report.line(f"{key_text(certificate.key)} of {certificate.organisation} is admitted already")
                 continue
             await caller.call(CONTRACT, "admit", signed)
