@@ -48,9 +48,10 @@ def flow_items(found: CheckedFlow, business: ProvedChain, supervision: ProvedCha
     items = [_move_item(found, move, business) for move in found.events.moves]
     items += [_request_item(sent, business) for sent in found.events.requests]
     if supervision is not None:
-        items += [_verdict_item(found, sent, supervision) for sent in found.events.verdicts]
-        items += [_told_item(told, supervision) for told in found.events.told if told.name in _TOLD]
+        # What comes of one block keeps this order: what was asked, what was said to it, what was decided.
         items += [_taken_item(found, sent, supervision) for sent in found.events.requests if _taken(found, sent)]
+        items += [_told_item(told, supervision) for told in found.events.told if told.name in _TOLD]
+        items += [_verdict_item(found, sent, supervision) for sent in found.events.verdicts]
     return items
 
 

@@ -1,0 +1,83 @@
+"""A prescription from filing to delivery, and its bundle, over a supervision chain whose committee rotates."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from functools import cache
+from pathlib import Path
+
+from contracts.admission.calls import AdmitPatient
+from contracts.flow.calls import Item
+from ledger.keys import SigningKey
+from ledger.rotation import GroupDoc, RotationDoc
+from ledger.sealing import new_document
+from node.bundles.exporting import Exporter
+from node.flow.client import FlowClient
+from node.flow.documents import order_document
+from tests.node.bundles.made import Made, sources
+from tests.node.flow.imports import sample
+from tests.node.two_chains import World, two_chains
+
+PATIENT = SigningKey(b"p" * 32)
+GROUPS = (
+    GroupDoc(name="regulator", organisations=(), exempt=True),
+    GroupDoc(name="operations", organisations=("Regulator 4",), seats=1),
+)
+INTERVAL = 4
+
+
+async def prescribe(world: World) -> bytes:
+    """The flow's id; it is delivered."""
+    party = world.party
+    hospital, platform, reviewer = party("City Hospital"), party("Prescription Platform P"), party("Reviewer 1")
+    pharmacy, payer = party("Pharmacy 1"), party("Payer")
+    async with FlowClient(world.business.gateway) as client:
+        arguments = AdmitPatient((bytes(PATIENT.public),), client.watcher.time_ms + 86_400_000)
+        await client.submitter.call(platform.signing, "admit_patient", arguments, contract="admission")
+        document = new_document(sample()[0].document, "application/fhir+json")
+        filed = await client.file(hospital.signing, document, platform=platform.key, patient=PATIENT.public)
+        flow = filed.flow
+        authorisation = (await client.until_done(flow, "file", timeout_s=60)).authorisation
+        await client.request_review(reviewer.signing, authorisation)
+        await client.until_granted(flow, "review", timeout_s=60)
+        await client.release(platform.signing, platform.sealing, flow)
+        await client.opinion(reviewer.signing, flow, approve=True)
+        await client.until_done(flow, "opinion", timeout_s=60)
+        order = order_document(bytes(32), flow, pharmacy.key, sample()[0].document)
+        await client.request_order(PATIENT, authorisation, pharmacy.key, order)
+        await client.until_granted(flow, "order", timeout_s=60)
+        await client.place(PATIENT, flow, pharmacy.key, order)
+        items = (Item("310965", "medicare", 25_500), Item("1", "medicare", 1))
+        payment = await client.fulfil(
+            pharmacy.signing, flow, asset="USD", items=items, payer=bytes(payer.key), accept=True
+        )
+        await client.pay(payment, PATIENT, payer.signing, bank=client.bank(party("Bank").signing))
+        await client.until_done(flow, "settle", timeout_s=60)
+        await client.deliver(pharmacy.signing, flow)
+        return flow
+
+
+async def _make() -> Made:
+    rotation = RotationDoc(committee=4, epoch_blocks=4, groups=GROUPS)
+    options = {"empty_block_ms": 100, "checkpoint_interval": INTERVAL}
+    async with two_chains(supervision_validators=5, rotation=rotation, **options) as world:
+        flow = await prescribe(world)
+        await world.calm(60)
+        chains = [net.core(0).chain for net in (world.business, world.supervision)]
+        goals = [chain.tip.height + 3 * INTERVAL for chain in chains]
+        await world.until(lambda: all(c.tip.height > goal for c, goal in zip(chains, goals, strict=True)), 60)
+        with tempfile.TemporaryDirectory() as directory:
+            async with sources(world, Path(directory)) as (business, supervision):
+                bundles = {
+                    "prescription": await Exporter(business, supervision).flow(flow),
+                    "whole": await Exporter(business, supervision, documents=True).flow(flow),
+                    "opinion": await Exporter(business, supervision).sealed_record(flow, "opinion", 1),
+                }
+        return Made(world.business.genesis, world.supervision.genesis, bundles)
+
+
+@cache
+def prescribed() -> Made:
+    """The bundles; once a process."""
+    return asyncio.run(_make())
