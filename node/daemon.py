@@ -22,6 +22,7 @@ from node.home import Home
 from node.keyfile import PassphraseSource, environment_passphrase
 from node.layout import HOME_MODE
 from node.log_files import LogFile
+from node.observability.library_logs import take_library_logs
 from node.run_state import RunStateFile
 from node.sd_notify import Notifier
 
@@ -56,8 +57,8 @@ def configure_logging(level: str, style: str, *, name: str, chain: str, out: Tex
         logger_factory=structlog.WriteLoggerFactory(stream),
         cache_logger_on_first_use=True,
     )
-    logging.basicConfig(level=logging.WARNING, stream=stream)
     structlog.contextvars.bind_contextvars(node=name, chain=chain)
+    take_library_logs()
 
 
 def run(

@@ -260,9 +260,9 @@ class Overlay:
             # The listener closes the socket when we return.
             await link.ended.wait()
         except PeerRefused as error:
-            _log.info("peer_refused", node=self._peer_id, peer=error.data.get("peer"), code=error.code)
+            _log.info("peer_refused", own_peer=self._peer_id, peer=error.data.get("peer"), code=error.code)
         except Exception as error:  # noqa: BLE001 - the edge: garbage from anybody ends this connection only
-            _log.debug("handshake_failed", node=self._peer_id, error=type(error).__name__)
+            _log.debug("handshake_failed", own_peer=self._peer_id, error=type(error).__name__)
         finally:
             self._accepting.leave(ticket)
             wire.abort()
@@ -354,7 +354,7 @@ class Overlay:
                 wire.abort()
         self._counters.dial_failures += 1
         self._counters.dial_reasons[address.peer_id] = failure
-        _log.debug("dial_failed", node=self._peer_id, peer=address.peer_id, reason=failure)
+        _log.debug("dial_failed", own_peer=self._peer_id, peer=address.peer_id, reason=failure)
         return None
 
 

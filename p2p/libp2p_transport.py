@@ -169,14 +169,14 @@ class Libp2pTransport(Peering):
     def on_slow(self, link: Libp2pLink, lane: Lane) -> None:
         """A peer does not take what is written to it."""
         self._counters.slow_peer_drops += 1
-        _log.warning("slow_peer_dropped", node=self._peer_id, peer=link.peer, lane=lane.name.lower())
+        _log.warning("slow_peer_dropped", own_peer=self._peer_id, peer=link.peer, lane=lane.name.lower())
         link.close(REASON_SLOW)
 
     def on_listening(self, host: str, port: int) -> None:
         """The overlay accepts connections."""
         # A rebuilt overlay must listen where peers look for it.
         self._listen = (host, port)
-        _log.info("overlay_listening", node=self._peer_id, host=host, port=port)
+        _log.info("overlay_listening", own_peer=self._peer_id, host=host, port=port)
         if self._listening is not None and not self._listening.done():
             self._listening.set_result(None)
 

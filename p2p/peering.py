@@ -150,7 +150,7 @@ class Peering:
     def disconnect(self, peer: PeerId, reason: str) -> None:
         """See ``Transport.disconnect``."""
         penalty_s = self._penalties.penalise(peer)
-        _log.warning("peer_penalised", node=self._peer_id, peer=peer, reason=reason, penalty_s=penalty_s)
+        _log.warning("peer_penalised", own_peer=self._peer_id, peer=peer, reason=reason, penalty_s=penalty_s)
         link = self._links.get(peer)
         if link is not None:
             link.close(reason)
@@ -200,7 +200,7 @@ class Peering:
             self._counters.reconnects += 1
         elif len(self._met) < self._bounds.penalties_max:
             self._met.add(peer)
-        _log.info("peer_connected", node=self._peer_id, peer=peer)
+        _log.info("peer_connected", own_peer=self._peer_id, peer=peer)
         if self._handler is not None:
             try:
                 self._handler.on_connected(peer)
@@ -218,12 +218,12 @@ class Peering:
             self._counters.bytes_out[lane] += outbox.written_bytes
             self._counters.frames_out += outbox.frames_out
         self._requests.on_disconnected(peer)
-        _log.info("peer_disconnected", node=self._peer_id, peer=peer, reason=reason)
+        _log.info("peer_disconnected", own_peer=self._peer_id, peer=peer, reason=reason)
         if self._handler is not None:
             try:
                 self._handler.on_disconnected(peer, reason)
             except Exception:  # noqa: BLE001 - the node's code; there is nobody left to blame
-                _log.exception("disconnect_handler_failed", node=self._peer_id, peer=peer)
+                _log.exception("disconnect_handler_failed", own_peer=self._peer_id, peer=peer)
 
     def _receive(self, link: Link, lane: Lane, frames: list[tuple[int, bytes]]) -> None:
         """Pass frames to the handler, in order; stops when that closes the link."""
@@ -252,13 +252,13 @@ class Peering:
     def _misbehaved(self, link: Link, error: PeerMisbehaved) -> None:
         """Penalise the peer of a link for what it sent."""
         self._counters.misbehaved_peers += 1
-        _log.warning("peer_misbehaved", node=self._peer_id, peer=link.peer, code=error.code)
+        _log.warning("peer_misbehaved", own_peer=self._peer_id, peer=link.peer, code=error.code)
         self._penalties.penalise(link.peer)
         link.close(REASON_MISBEHAVED)
 
     def _handler_raised(self, link: Link) -> None:
         self._counters.misbehaved_peers += 1
-        _log.exception("message_handler_failed", node=self._peer_id, peer=link.peer)
+        _log.exception("message_handler_failed", own_peer=self._peer_id, peer=link.peer)
         self._penalties.penalise(link.peer)
         link.close(REASON_HANDLER_RAISED)
 
@@ -271,7 +271,7 @@ class Peering:
         if link.outboxes[lane].push(kind, payload):
             return True
         self._counters.slow_peer_drops += 1
-        _log.warning("slow_peer_dropped", node=self._peer_id, peer=peer, lane=Lane(lane).name.lower())
+        _log.warning("slow_peer_dropped", own_peer=self._peer_id, peer=peer, lane=Lane(lane).name.lower())
         link.close(REASON_SLOW)
         return False
 

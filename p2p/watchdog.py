@@ -66,9 +66,9 @@ async def keep_alive(
         except Exception as error:
             pause_s = policy.failed()
             if pause_s is None:
-                _log.critical("overlay_given_up", node=node, error=type(error).__name__, exc_info=True)
+                _log.critical("overlay_given_up", own_peer=node, error=type(error).__name__, exc_info=True)
                 raise TransportFailed("the overlay died more often than it is rebuilt") from error
-            _log.error("overlay_died", node=node, error=type(error).__name__, pause_s=pause_s, exc_info=True)
+            _log.error("overlay_died", own_peer=node, error=type(error).__name__, pause_s=pause_s, exc_info=True)
             await asyncio.sleep(pause_s)
             on_rebuild()
         else:
