@@ -232,6 +232,21 @@ class LevelStore(_LevelReader):
         """See ``Store``."""
         self._handle.close()
 
+    @classmethod
+    def compact(cls, path: str) -> None:
+        """Gives the room of deleted records back to the disk; reads and writes everything once.
+
+        Raises:
+            HomeLocked, StorageFault: as the constructor, or the disk failed.
+        """
+        store = cls(path, create=False)
+        try:
+            store._handle.compact_range()
+        except (plyvel.Error, OSError) as error:
+            raise StorageFault(f"cannot compact the store {path}: {error}") from error
+        finally:
+            store.close()
+
 
 def repair(path: str) -> None:
     """Makes the files of a store that does not open readable again; records may be lost, and old ones come back.

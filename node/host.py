@@ -15,6 +15,7 @@ from ledger.store_leveldb import LevelStore
 from node.chain import Chain, Committed
 from node.clock_watch import ClockWatch
 from node.core import NodeCore
+from node.data.online import DataMethods
 from node.driver import DurableLog
 from node.home import Home
 from node.mempool import MempoolLimits
@@ -88,6 +89,7 @@ class ChainHost:
         self.reports: dict[str, Callable[[], dict[str, Any]]] = {
             "signer": self._report_signer,
             "standing": self._standing.document,
+            "storage": self._report_storage,
         }
         status = StatusReport(
             config.node.name, config.node.organisation, self.core, self.services, time.monotonic(), self.reports
@@ -101,6 +103,7 @@ class ChainHost:
             status,
             self.services.call,
             hub=self.subscriptions,
+            data=DataMethods(self.core.chain, home.genesis, home.genesis_bytes, home.data_dir),
             max_page=settings.max_page,
         )
         self.rpc = RpcServer(areas, self.core.gateway, self.core.intake, home.socket, settings, self.rpc_meter)
@@ -115,6 +118,16 @@ class ChainHost:
             "observing": None if observing is None else str(observing.reason),
             "through_height": None if observing is None else observing.through_height,
             "damaged_logs": damaged_logs(self.home.wal_dir),
+        }
+
+    def _report_storage(self) -> dict[str, Any]:
+        core, store = self.core, self.core.chain.store
+        return {
+            "retained_height": store.retained_height,
+            "base_height": store.base_height,
+            "snapshot_height": core.snapshots.height,
+            "damaged_blocks": core.mender.waiting,
+            "mended_blocks": core.mender.mended,
         }
 
     def tell_block_times(self, clock: ClockWatch) -> None:
@@ -139,8 +152,8 @@ class ChainHost:
 
     async def start(self) -> None:
         """Opens the overlay and the RPC socket."""
-        await self.core.start()
         with structlog.contextvars.bound_contextvars(chain=self.home.genesis.name):
+            await self.core.start()
             await self.rpc.start()
 
     def spawn(self, group: asyncio.TaskGroup) -> list[asyncio.Task[None]]:

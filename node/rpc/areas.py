@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from node.chain import Chain
+from node.data.online import DataMethods
 from node.local import LocalGateway
 from node.rpc.fields import MAX_PAGE
 from node.rpc.method import Area
@@ -24,6 +26,7 @@ def areas_of(
     call_service: ServiceCall,
     *,
     hub: Any = None,
+    data: Area | None = None,
     max_page: int = MAX_PAGE,
 ) -> list[Area]:
     """Everything that a node serves.
@@ -34,6 +37,7 @@ def areas_of(
         status: how the daemon is doing.
         call_service: reaches the daemon's own services.
         hub: of subscriptions; None: no subscriptions.
+        data: methods for the node's data; None: none.
         max_page: entries of a page.
     """
     found: list[Area] = [
@@ -44,6 +48,8 @@ def areas_of(
         ContractMethods(chain, gateway),
         ProofMethods(chain),
     ]
+    if data is not None:
+        found.append(data)
     if hub is not None:
         found.append(SubscriptionMethods(hub))
     return found
@@ -52,4 +58,5 @@ def areas_of(
 def described_areas() -> list[Area]:
     """The same without a node behind them: good for their tables only."""
     nothing: Any = None
-    return areas_of(nothing, nothing, nothing, nothing, hub=object())
+    data = DataMethods(nothing, nothing, b"", Path())
+    return areas_of(nothing, nothing, nothing, nothing, hub=object(), data=data)

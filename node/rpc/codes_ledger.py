@@ -160,6 +160,7 @@ CODES: Final = (
         broken_invariant | something that cannot happen has happened; the node stops
         storage_fault | the disk failed or gave back damaged records | see docs/data.md
         disk_full | less room is free than the node keeps in reserve | make room, and start the node again
+        snapshot_damaged | a copy of the data does not verify | make another, or use an older one
         home_locked | another process uses this home directory | stop it first
         format_unknown | the data directory is of another release | use the release that made it, or upgrade as docs/data.md says
         genesis_invalid | the genesis file cannot start a chain, or is another one | use the chain's own genesis file
@@ -167,6 +168,9 @@ CODES: Final = (
         config_invalid | a setting, key file or home directory cannot be used | the text names it
         signer_log_damaged | the record of what this node signed is damaged | see docs/operator.md on observing
         double_sign_refused | a signature was asked for that may contradict an earlier one | nothing; the node protects itself
+        archive_damaged | an archive's bytes are not what was exported | use another copy
+        archive_wrong | an archive does not prove what it holds | the text names height and field
+        not_archived | blocks that no archive given holds would be pruned | export them first, and name the files
         """,
     ),
     *rows(

@@ -31,7 +31,8 @@ class Client:
         self.node = node
         self.path = path
         self.hub = SubscriptionHub(node.chain)
-        areas = areas_of(node.chain, node.gateway, Status(), self._service, hub=self.hub)
+        page = (settings or RpcSettings()).max_page
+        areas = areas_of(node.chain, node.gateway, Status(), self._service, hub=self.hub, max_page=page)
         self.server = RpcServer(areas, node.gateway, node.intake, path, settings)
         self.session = aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(path)))
 
