@@ -1,16 +1,16 @@
 """The public surface of Tidegate: the one page that integrators import.
 
     import asyncio
-    from tidegate import Body, Client, Output, SigningKey, build
+    from tidegate import Client
 
     async def main() -> None:
-        async with Client("devnet/node0/run/rpc.sock") as client:
-            print(await client.info())
+        async with Client("devnet/node0/run/rpc.sock", genesis="genesis.json") as client:
+            print(await client.info())  # proved from the genesis file on, or refused
 
     asyncio.run(main())
 
-Needs neither the overlay nor the store: ``pip install tidegate`` without extras is enough. What is not on this page may
-change without notice.
+docs/sdk.md is the guide. Needs neither the overlay nor the store: ``pip install tidegate`` without extras is enough.
+What is not on this page may change without notice.
 """
 
 from __future__ import annotations
@@ -48,7 +48,10 @@ from ledger.errors import (
 )
 from ledger.genesis import Genesis, parse_genesis
 from ledger.keys import SigningKey, key_text, parse_key, verify
+from ledger.light_client import TrustedHeader
 from ledger.lock import Lock, parse_lock
+from ledger.packet import HeaderProof
+from ledger.proofs import BlockProof, ChangeProof, StateProofAt, TransactionProof
 from ledger.transaction import (
     Attachment,
     Body,
@@ -64,13 +67,16 @@ from ledger.transaction import (
 )
 from ledger.types import Amount, Hash32, Height, OutPoint, PublicKey, TxId
 from ledger.validators import ValidatorSet
-from node.client import BulkAnswer, Client
+from node.client import BulkAnswer, Client, Endpoint, NewCall, ProvedState, ProvedTransaction
 from node.flow.client import FlowClient
 from node.flow.errors import FlowEnded, FlowTimeout, PurseEmpty, StageExpired, StageRefused
 from node.flow.failover import FailoverGateway
 from node.flow.progress import FlowProgress
 from node.gateway import BlockEvents, ChainInfo, Gateway, Outcome, Unspent
 from node.keyfile import read_key, write_key
+from node.light import ForkFound, LightClient
+from node.proof_file import fetch_proof, verify_file
+from node.subscriber import Cursor, Notification
 
 __all__ = [
     "AdmissionCertificate",
@@ -78,13 +84,17 @@ __all__ = [
     "Attachment",
     "Block",
     "BlockEvents",
+    "BlockProof",
     "Body",
     "BrokenInvariant",
     "BulkAnswer",
     "Call",
     "ChainInfo",
+    "ChangeProof",
     "Client",
     "CommitCertificate",
+    "Cursor",
+    "Endpoint",
     "Event",
     "FailoverGateway",
     "Fatal",
@@ -92,10 +102,12 @@ __all__ = [
     "FlowEnded",
     "FlowProgress",
     "FlowTimeout",
+    "ForkFound",
     "Gateway",
     "Genesis",
     "Hash32",
     "Header",
+    "HeaderProof",
     "Height",
     "HomeLocked",
     "InvalidBlock",
@@ -106,11 +118,14 @@ __all__ = [
     "InvalidProof",
     "InvalidSignature",
     "InvalidTransaction",
+    "LightClient",
     "LocalMisuse",
     "Lock",
     "MalformedBytes",
+    "NewCall",
     "NonCanonicalBytes",
     "NotFound",
+    "Notification",
     "OutPoint",
     "Outcome",
     "Output",
@@ -119,6 +134,8 @@ __all__ = [
     "PeerRefused",
     "PeerTimeout",
     "PeerUnavailable",
+    "ProvedState",
+    "ProvedTransaction",
     "PublicKey",
     "PurseEmpty",
     "Receipt",
@@ -128,10 +145,13 @@ __all__ = [
     "SigningKey",
     "StageExpired",
     "StageRefused",
+    "StateProofAt",
     "StorageFault",
     "TidegateError",
     "Transaction",
+    "TransactionProof",
     "TransportFailed",
+    "TrustedHeader",
     "TxId",
     "Unspent",
     "ValidatorSet",
@@ -140,6 +160,7 @@ __all__ = [
     "block_id",
     "build",
     "check_certificate",
+    "fetch_proof",
     "from_document",
     "key_text",
     "outpoint",
@@ -152,5 +173,6 @@ __all__ = [
     "to_document",
     "verify",
     "verify_certificate",
+    "verify_file",
     "write_key",
 ]
