@@ -23,7 +23,7 @@ def shifted(seconds: float, more: Path | None) -> int:
 
 if __name__ == "__main__":
     offset = float(sys.argv[2])
-    file = Path(sys.argv[3]) if len(sys.argv) > 3 else None
+    file = Path(sys.argv[3]) if len(sys.argv) > 3 and not sys.argv[3].startswith("--") else None
     clock.replace_sources(wall_ns=lambda: shifted(offset, file))
     sys.argv = ["tidegate", "node", "run", "--home", sys.argv[1], "--with-parent"]
     main()
