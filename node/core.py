@@ -225,7 +225,9 @@ class NodeCore:
             self.peers.send_status()
             self.transport.set_allowed(self.membership.allowed)
             self._warn_of_lapsed_validators()
-            self.certificates.warn()
+            if not self.synchroniser.behind:
+                # What an old state says of certificates would only alarm.
+                self.certificates.warn()
 
     def _warn_of_lapsed_validators(self) -> None:
         lapsed = self.membership.lapsed_validators()
