@@ -121,7 +121,17 @@ def collect_storage(sink: Sink, source: ChainSource) -> None:
     name, core = source.name, source.core
     sink.put_histogram(m.FSYNC, core.chain.write_seconds, name, "blocks")
     sink.put_histogram(m.FSYNC, core.driver.sync_seconds, name, "signer")
-    sink.put(m.RETAINED, getattr(core.chain, "retained_height", 0), name)
+    sink.put(m.RETAINED, core.chain.retained_height, name)
+
+
+def collect_certificates(sink: Sink, source: ChainSource) -> None:
+    """How long this node's certificates hold, and whose of the chain end soon."""
+    name, watch = source.name, source.core.certificates
+    for item in watch.own():
+        sink.put(m.CERTIFICATE_DAYS, item.days_left, name, item.subject, key_text(item.key))
+    own = [item.own for item in watch.expiring()]
+    sink.put(m.CERTIFICATES, own.count(True), name, "true")
+    sink.put(m.CERTIFICATES, own.count(False), name, "false")
 
 
 def collect_rpc(sink: Sink, source: ChainSource) -> None:

@@ -13,6 +13,7 @@ from prometheus_client.exposition import choose_encoder
 
 from node.observability import table as m
 from node.observability.collect_chain import (
+    collect_certificates,
     collect_consensus,
     collect_mempool,
     collect_overlay,
@@ -35,6 +36,7 @@ PARTS: Final[dict[str, Callable[[Sink, ChainSource], None]]] = {
     "mempool": collect_mempool,
     "overlay": collect_overlay,
     "storage": collect_storage,
+    "certificates": collect_certificates,
     "rpc": collect_rpc,
     "bridge": collect_bridge,
     "supervision": collect_supervision,

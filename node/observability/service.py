@@ -95,6 +95,7 @@ def _chain_source(host: ChainHost) -> ChainSource:
         core=core,
         watch=watch,
         rpc=host.rpc_meter,
+        subscriptions=lambda: host.subscriptions.open,
         store_dir=host.home.data_dir / "chain",
         proofs=time_proofs(core.chain),
     )

@@ -252,8 +252,14 @@ DISCLOSURES: Final = _counter("supervision_disclosures_total", "Entries in the d
 
 # --- the node -------------------------------------------------------------------------------------------------------
 
-CERTIFICATES: Final = _gauge("certificates_expiring", "Certificates of this node that expire within 30 days, or have.")
-CERTIFICATE_DAYS: Final = _gauge("certificate_days_left", "Days until a certificate of this node expires.", "subject")
+CERTIFICATES: Final = _gauge(
+    "certificates_expiring",
+    "Certificates that expire within 30 days, or have; of this node (own) and of others.",
+    "own",
+)
+CERTIFICATE_DAYS: Final = _gauge(
+    "certificate_days_left", "Days until a certificate of this node expires; 0 where it has none.", "subject", "key"
+)
 CLOCK_OFFSET: Final = _gauge(
     "clock_offset_seconds", "How far our clock is ahead of the other validators'.", chain=False
 )

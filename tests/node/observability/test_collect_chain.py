@@ -137,3 +137,14 @@ async def test_the_rest_is_exported_when_one_part_fails(monkeypatch: pytest.Monk
         assert value(samples, "collect_errors_total", part="overlay") == 2
         assert value(samples, "consensus_height") >= 0
         assert not any(name == "tidegate_p2p_peers" for name, _ in samples)
+
+
+async def test_days_of_certificates_show_when_the_node_has_some() -> None:
+    async with running(Cluster(2)) as cluster:
+        samples = read(metrics_of(sources_of(source_of(cluster.core(0)))))
+        own = [labels for name, labels in samples if name == "tidegate_certificate_days_left"]
+        assert own
+        assert all(value(samples, "certificate_days_left", **dict(labels)) > 30 for labels in own)
+        assert value(samples, "certificates_expiring", own="true") == 0
+        assert value(samples, "certificates_expiring", own="false") == 0
+        assert value(samples, "store_retained_height") == 0

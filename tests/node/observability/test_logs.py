@@ -10,6 +10,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -23,8 +24,13 @@ LEVELS = {"debug", "info", "warning", "error", "critical", "exception"}
 BOUND = {"node", "chain", "request_id", "level", "timestamp", "event"}
 
 
-def log_calls() -> Iterator[tuple[str, ast.Call]]:
+@cache
+def log_calls() -> tuple[tuple[str, ast.Call], ...]:
     """Every call of a module's logger, with where it stands."""
+    return tuple(_log_calls())
+
+
+def _log_calls() -> Iterator[tuple[str, ast.Call]]:
     for package in PACKAGES:
         for file in sorted((ROOT / package).rglob("*.py")):
             for found in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
@@ -49,7 +55,7 @@ def events(place: str, node: ast.expr) -> list[str]:
 
 
 def test_event_is_a_constant_in_snake_case_when_anything_is_logged() -> None:
-    calls = list(log_calls())
+    calls = log_calls()
     assert len(calls) > 80
     for place, call in calls:
         assert len(call.args) == 1, f"{place}: an event, and its data by name"
