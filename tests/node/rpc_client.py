@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 import msgspec
 
+from node.data.online import DataMethods
 from node.rpc.areas import areas_of
 from node.rpc.server import RpcServer
 from node.rpc.settings import RpcSettings
@@ -32,7 +33,8 @@ class Client:
         self.path = path
         self.hub = SubscriptionHub(node.chain)
         page = (settings or RpcSettings()).max_page
-        areas = areas_of(node.chain, node.gateway, Status(), self._service, hub=self.hub, max_page=page)
+        data = DataMethods(node.chain, node.cluster.genesis, b"{}", path.parent)
+        areas = areas_of(node.chain, node.gateway, Status(), self._service, hub=self.hub, data=data, max_page=page)
         self.server = RpcServer(areas, node.gateway, node.intake, path, settings)
         self.session = aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(path)))
 
