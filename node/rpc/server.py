@@ -41,6 +41,8 @@ log = structlog.get_logger(__name__)
 BODY_S: Final = 30.0
 """A body that has not arrived by then is given up."""
 KEEP_ALIVE_S: Final = 120.0
+LINGER_S: Final = 1.0
+"""How long the rest of a refused body is read, so that the client sees the refusal."""
 SHUTDOWN_S: Final = 2.0
 BULK_UNIT: Final = 100
 """Transactions of a bulk submission that cost one unit; their own bound is the mempool's quota."""
@@ -131,6 +133,7 @@ class RpcServer:
             shutdown_timeout=SHUTDOWN_S,
             handler_cancellation=True,  # who hangs up gives his place free, however long he meant to wait
             keepalive_timeout=KEEP_ALIVE_S,
+            lingering_time=LINGER_S,
             auto_decompress=False,  # a small body that unpacks to a large one
         )
         await self._runner.setup()
@@ -262,7 +265,7 @@ class RpcServer:
     # --- the three paths ----------------------------------------------------------------------------------------------
 
     async def _json_rpc(self, request: web.Request, credential: Credential, request_id: str) -> web.StreamResponse:
-        self._check_post(request, credential, (_JSON,))
+        self._check_post(request, credential, _JSON)
         if request.method == "OPTIONS":
             return web.Response(status=204)
         caller = Caller(credential.client, request_id)
@@ -273,7 +276,7 @@ class RpcServer:
 
     async def _bulk(self, request: web.Request, credential: Credential, request_id: str) -> web.StreamResponse:
         del request_id
-        self._check_post(request, credential, ("application/octet-stream",))
+        self._check_post(request, credential, "application/octet-stream")
         if request.method == "OPTIONS":
             return web.Response(status=204)
         client = credential.client
@@ -309,15 +312,17 @@ class RpcServer:
         words = "POST JSON-RPC to / or transactions to /v1/transactions, or open a WebSocket at /ws"
         raise Refused(404, "path_unknown", f"nothing is served at {request.path[:80]!r}: {words}")
 
-    def _check_post(self, request: web.Request, credential: Credential, types: tuple[str, ...]) -> None:
+    def _check_post(self, request: web.Request, credential: Credential, content_type: str) -> None:
         if request.method == "OPTIONS" and credential.client.name == "preflight":
             return
         if request.method != "POST":
             words = f"{request.method[:20]} is not served here: send a POST, or open a WebSocket at /ws"
             raise Refused(405, "http_method_wrong", words, headers={"Allow": "POST"})
         # The Unix socket is out of every browser's reach; there `curl --data` may keep its form type.
-        if credential.client.address != "unix" and request.content_type not in types:
-            raise Refused(415, "content_type_wrong", f"send the body as {types[0]}")
+        # As the header says it: aiohttp takes a missing one for application/octet-stream, and a page may leave it out.
+        kind = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        if credential.client.address != "unix" and kind != content_type:
+            raise Refused(415, "content_type_wrong", f"send the body as {content_type}")
 
     async def _body(self, request: web.Request) -> bytes:
         if request.content.is_eof():
