@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from node.cli.commission_session import Money
-from node.cli.flow_session import key_of, open_flows, parties_option
+from node.cli.flow_session import Acting, key_of, open_flows, parties_option
 from node.cli.options import Target, target_options
 from node.cli.output import Report, reporting
 from node.cli.spreadsheet_files import Files, spreadsheet_options
-from node.consortium.parties import PartyBook
 from node.spreadsheets.table import Column, Line
 
 
@@ -37,24 +38,17 @@ class _Nowhere:
 @spreadsheet_options
 @reporting
 async def report_command(
-    report: Report, target: Target, files: Files, *, kind: str, party: str | None, parties: object
+    report: Report, target: Target, files: Files, *, kind: str, party: str | None, parties: Path | None
 ) -> None:
     """Count flows and sum what was paid, by asset; with --csv or --xlsx write every flow with running totals."""
+    from node.client import Client  # noqa: PLC0415 - open_flows brings it anyway
     from node.spreadsheets.flows import FlowTable  # noqa: PLC0415 - help comes without it
 
-    book = None
-    if parties is not None:
-        from node.cli.flow_session import Acting  # noqa: PLC0415 - brings the sealing library
-
-        found_book: PartyBook = Acting(parties, "").book()  # type: ignore[arg-type]
-        book = found_book
+    book = None if parties is None else Acting(parties, "").book()
     key = b"" if party is None else key_of(party, book)
     async with open_flows(target) as flows:
-        from node.client import Client  # noqa: PLC0415 - open already
-
-        client = flows.gateway
-        assert isinstance(client, Client)
-        table = FlowTable(client)
+        assert isinstance(flows.gateway, Client)
+        table = FlowTable(flows.gateway)
         if files.wanted:
             sums = await files.write(lambda writer: table.write(writer, kind=kind, party=key))
         else:

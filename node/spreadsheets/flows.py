@@ -32,15 +32,16 @@ COLUMNS: Final = (
     *(Column(stage, width=11) for stage in STAGES),
     Column("refused because of", width=24),
     Column("asset", width=8),
-    Column("amount filed", _A),
-    Column("payment", _A),
-    Column("reimbursed", _A),
-    Column("patient pays", _A),
+    Column("amount filed", _A, summed=True),
+    Column("payment", _A, summed=True),
+    Column("reimbursed", _A, summed=True),
+    Column("patient pays", _A, summed=True),
     Column("running flows", Kind.INTEGER),
     Column("running payments of the asset", _A, width=18),
     Column("filed at (UTC)", Kind.TIME, width=20),
     Column("authorisation", width=66),
 )
+_ASSET: Final = next(index for index, column in enumerate(COLUMNS) if column.title == "asset")
 TOTAL_COLUMNS: Final = (
     Column("asset", width=8),
     Column("flows", Kind.INTEGER),
@@ -103,8 +104,8 @@ class FlowTable:
             after = page.next
             if not after:
                 break
-        for asset in sorted(sums.assets):
-            writer.line(await self._total(asset, sums.assets[asset]))
+        for place, asset in enumerate(sorted(sums.assets)):
+            writer.line(await self._total(asset, sums, place))
         writer.sheet("Totals", TOTAL_COLUMNS)
         for asset in sorted(sums.assets):
             total = sums.assets[asset]
@@ -153,12 +154,15 @@ class FlowTable:
             )
         )
 
-    async def _total(self, asset: str, total: AssetSums) -> Line:
-        scale = await self.scale(asset)
+    async def _total(self, asset: str, sums: FlowSums, place: int) -> Line:
+        """The total line of an asset; ``place`` others stand before it."""
+        total, scale = sums.assets[asset], await self.scale(asset)
         amounts = (total.filed, total.paid, total.reimbursed, total.patients)
         shown = [Amount(amount, scale) if asset else None for amount in amounts]
         empty: list[None] = [None] * (4 + 5 + len(STAGES) + 1)
-        return Line(("total", total.flows, *empty, asset, *shown, None, shown[1], None, None), total_of=1)
+        return Line(
+            ("total", total.flows, *empty, asset, *shown, None, shown[1], None, None), sums.flows, place, _ASSET
+        )
 
     async def _name(self, key: bytes) -> str:
         """Organisation of a key, or the key where it is admitted no more."""

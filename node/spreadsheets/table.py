@@ -69,11 +69,15 @@ class Line:
 
     Attributes:
         cells: one for each column; None leaves it empty.
-        total_of: of a total line, how many lines right above it that it sums; 0: no total.
+        total_of: of a total line, how many lines above it that it sums; 0: no total.
+        skipped: how many lines stand between those and this one.
+        by: index of the column that must be the same as here in the lines that are summed; None: all are.
     """
 
     cells: tuple[Cell, ...]
     total_of: int = 0
+    skipped: int = 0
+    by: int | None = None
 
 
 class TableWriter(Protocol):

@@ -71,14 +71,14 @@ class XlsxWriter:
                 self._sheet.write_string(row, index, cell.text(), self._format("right", total=total))
                 return
             style = self._format(f"amount {cell.scale}", total=total)
-            if column.summed and 0 < line.total_of < row:
+            if column.summed and 0 < line.total_of < row - line.skipped:
                 # A sum over several sheets has its value alone.
                 self._sheet.write_formula(row, index, _sum(index, line, row, cell.scale), style, str(cell.decimal()))
             else:
                 self._sheet.write_number(row, index, cell.decimal(), style)
         elif isinstance(cell, int):
             style = self._format("integer", total=total)
-            if column.summed and 0 < line.total_of < row:
+            if column.summed and 0 < line.total_of < row - line.skipped:
                 self._sheet.write_formula(row, index, _sum(index, line, row, 0), style, cell)
             else:
                 self._sheet.write_number(row, index, cell, style)
@@ -105,10 +105,14 @@ class XlsxWriter:
 
 
 def _sum(index: int, line: Line, row: int, scale: int) -> str:
-    from xlsxwriter.utility import xl_rowcol_to_cell  # noqa: PLC0415 - as above
+    from xlsxwriter.utility import xl_range, xl_rowcol_to_cell  # noqa: PLC0415 - as above
 
-    first, last = xl_rowcol_to_cell(row - line.total_of, index), xl_rowcol_to_cell(row - 1, index)
-    return f"=ROUND(SUM({first}:{last}),{scale})"
+    first, last = row - line.skipped - line.total_of, row - line.skipped - 1
+    summed = xl_range(first, index, last, index)
+    if line.by is None:
+        return f"=ROUND(SUM({summed}),{scale})"
+    same, value = xl_range(first, line.by, last, line.by), xl_rowcol_to_cell(row, line.by)
+    return f"=ROUND(SUMIF({same},{value},{summed}),{scale})"
 
 
 def _properties(name: str, *, total: bool) -> dict[str, Any]:
