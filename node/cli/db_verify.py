@@ -32,19 +32,10 @@ def verify_command(report: Report, home: Path, *, snapshot: Path | None) -> None
 
     begun = time.monotonic()
     if snapshot is not None:
-        from ledger.genesis import parse_genesis  # noqa: PLC0415
-        from node.data.copying import check_snapshot, read_manifest  # noqa: PLC0415
+        from node.data.copying import scratch  # noqa: PLC0415
 
-        read_manifest(snapshot)
-        genesis = parse_genesis((snapshot / "genesis.json").read_bytes())
-        check_snapshot(snapshot, genesis)
-        import shutil  # noqa: PLC0415
-        import tempfile  # noqa: PLC0415
-
-        # LevelDB writes when it opens, and the snapshot is to stay what its manifest says.
-        with tempfile.TemporaryDirectory(dir=snapshot.parent, prefix=".verify-") as place:
-            shutil.copytree(snapshot / "chain", Path(place) / "chain")
-            verified = verify_chain_directory(genesis, Path(place) / "chain", _progress(report))
+        with scratch(snapshot) as (genesis, directory):
+            verified = verify_chain_directory(genesis, directory, _progress(report))
     else:
         from node.home import Home  # noqa: PLC0415
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -22,7 +24,7 @@ from msgspec import Meta
 from consensus.records import Forgotten, record_codec
 from ledger.chain_records import TIP_KEY, read_tip
 from ledger.errors import InvalidConfig, InvalidGenesis, InvalidInput, StorageFault
-from ledger.genesis import Genesis
+from ledger.genesis import Genesis, parse_genesis
 from ledger.store import Snapshot
 from node.atomic_file import sync_directory, write_atomic
 from node.data.bulk_store import BulkStore
@@ -266,3 +268,21 @@ def _sync_file(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def scratch(directory: Path) -> Iterator[tuple[Genesis, Path]]:
+    """The genesis of a snapshot, and a copy of its store that may be opened: LevelDB writes into what it opens.
+
+    Raises:
+        InvalidInput: as ``check_snapshot``.
+    """
+    read_manifest(directory)
+    try:
+        genesis = parse_genesis((directory / "genesis.json").read_bytes())
+    except OSError as error:
+        raise InvalidInput(f"{directory} has no genesis file: {error}", code="snapshot_damaged") from error
+    check_snapshot(directory, genesis)
+    with tempfile.TemporaryDirectory(dir=directory.parent, prefix=f".{directory.name}-") as place:
+        shutil.copytree(directory / "chain", Path(place) / "chain")
+        yield genesis, Path(place) / "chain"
