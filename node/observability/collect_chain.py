@@ -128,7 +128,7 @@ def collect_certificates(sink: Sink, source: ChainSource) -> None:
     """How long this node's certificates hold, and whose of the chain end soon."""
     name, watch = source.name, source.core.certificates
     for item in watch.own():
-        sink.put(m.CERTIFICATE_DAYS, item.days_left, name, item.subject, key_text(item.key))
+        sink.put(m.CERTIFICATE_EXPIRY, item.expires_ms / 1000, name, item.subject, key_text(item.key))
     own = [item.own for item in watch.expiring()]
     sink.put(m.CERTIFICATES, own.count(True), name, "true")
     sink.put(m.CERTIFICATES, own.count(False), name, "false")

@@ -257,8 +257,11 @@ CERTIFICATES: Final = _gauge(
     "Certificates that expire within 30 days, or have; of this node (own) and of others.",
     "own",
 )
-CERTIFICATE_DAYS: Final = _gauge(
-    "certificate_days_left", "Days until a certificate of this node expires; 0 where it has none.", "subject", "key"
+CERTIFICATE_EXPIRY: Final = _gauge(
+    "certificate_expiry_time_seconds",
+    "When a certificate of this node expires, Unix seconds; 0 where it has none.",
+    "subject",
+    "key",
 )
 CLOCK_OFFSET: Final = _gauge(
     "clock_offset_seconds", "How far our clock is ahead of the other validators'.", chain=False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from ledger.errors import InvalidTransaction, Overloaded
@@ -142,9 +144,12 @@ async def test_the_rest_is_exported_when_one_part_fails(monkeypatch: pytest.Monk
 async def test_days_of_certificates_show_when_the_node_has_some() -> None:
     async with running(Cluster(2)) as cluster:
         samples = read(metrics_of(sources_of(source_of(cluster.core(0)))))
-        own = [labels for name, labels in samples if name == "tidegate_certificate_days_left"]
+        own = [labels for name, labels in samples if name == "tidegate_certificate_expiry_time_seconds"]
         assert own
-        assert all(value(samples, "certificate_days_left", **dict(labels)) > 30 for labels in own)
+        assert all(
+            value(samples, "certificate_expiry_time_seconds", **dict(labels)) > time.time() + 30 * 86_400
+            for labels in own
+        )
         assert value(samples, "certificates_expiring", own="true") == 0
         assert value(samples, "certificates_expiring", own="false") == 0
         assert value(samples, "store_retained_height") == 0
