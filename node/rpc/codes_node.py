@@ -23,6 +23,8 @@ CODES: Final = (
         fusion_no_relay | the node follows one chain only | give the home of a fusion node
         log_unwritable | the log file cannot be written | check the path and its permissions
         metrics_listen | the address for metrics cannot be used | choose another
+        height_invalid | a height or a range of heights cannot be so | the text says what there is
+        telemetry_missing | telemetry is configured, and its library is not installed | install the extra `telemetry`
         bundle_malformed | a file of evidence does not decode | get it again
         file_unreadable | a file cannot be read
         file_invalid | a file has another form
@@ -61,6 +63,7 @@ CODES: Final = (
         proof_height_wrong | the proof is of another height
         proof_key_wrong | the proof is of another record
         proof_stale | the proof is older than asked for
+        proof_other | the file proves something else than was asked for
         proof_withheld | the node does not prove what it says
         light_state_damaged | the light client's file is damaged | delete it, and follow again
         light_state_foreign | the light client's file is of another chain | use one file for each chain
