@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Final
 
-from contracts.commission.answers import BookingView, RecordQuery, RequestQuery, RequestView
+from contracts.commission.answers import (
+    AgreementQuery,
+    AgreementView,
+    BookingView,
+    RecordQuery,
+    RequestQuery,
+    RequestView,
+)
 from contracts.commission.calls import AgreementSigned
 from contracts.commission.state import listed_key, policy_key, tally_key
-from contracts.flow.answers import FlowQuery, FlowView
-from contracts.supervision.answers import FlowQuery as SupervisedQuery
-from contracts.supervision.answers import FlowView as SupervisedView
+from contracts.flow.answers import FILING, OPEN, FlowQuery, FlowView
+from contracts.flow.state import FlowRecord
 from contracts.supervision.state import place_key
 from ledger.encoding import Codec
 from ledger.errors import InvalidProof, NotFound, RemoteFault
@@ -18,6 +25,7 @@ from node.bundles.assembling import PartDraft
 from node.bundles.booking_rules import COMPLETED, PROPOSED, flows_of
 from node.bundles.chains import ProvedChain, prove_part
 from node.bundles.flow_events import FlowEvents, events_of_flow
+from node.bundles.flow_rules import check_moves
 from node.bundles.records import (
     KIND_FLOW,
     KIND_RECORD,
@@ -29,6 +37,7 @@ from node.bundles.records import (
     Subject,
 )
 from node.bundles.source import PAGE_BLOCKS, ChainSource
+from node.bundles.supervision_rules import CONTROLS
 from node.bundles.verifying import verify_record
 from node.evidence_bundle import read_bundle, write_bundle
 
@@ -36,6 +45,7 @@ CLOCK_SLACK_MS: Final = 600_000
 """How far the two chains' clocks may be apart: the supervision chain is searched from so long before the filing."""
 _signed_codec = Codec(AgreementSigned, 4_096)
 
+_GOING_ON: Final = (FILING, OPEN)
 Places = dict[bytes, tuple[int, bytes]]
 """Packet digest → height and transaction of the receipt that answers it."""
 
@@ -116,7 +126,11 @@ class Exporter:
 
     async def _add_agreement(self, contract: str, view: BookingView, booked_height: int) -> None:
         """Searches backwards for the two transactions that made the version which the booking is under."""
-        wanted, last = {PROPOSED, COMPLETED}, booked_height
+        client = self._business.source.client
+        query = AgreementQuery(view.agreement, view.version)
+        versions = (await client.view(contract, "agreement", query, AgreementView)).versions
+        begins = next((each.activation_height for each in versions if each.version == view.version), booked_height)
+        wanted, last = {PROPOSED, COMPLETED}, min(booked_height, begins)
         agreed = b""
         while wanted and last >= 0:
             first = max(0, last - PAGE_BLOCKS + 1)
@@ -146,12 +160,14 @@ class Exporter:
             raise NotFound(f"chain {business.source.genesis.name} has no supervised flows")
         view = await business.source.client.view(address, "flow", FlowQuery(flow), FlowView)
         first = await business.source.height_at(view.filed_ms)
-        heard = await self._scan(business, flow, first)
+        record = None if view.status in _GOING_ON else _record_of(view)
+        heard = await self._scan(business, flow, first, lambda: self._is_whole(record, flow))
         proved = self._proved(business, await business.finish())
         told = Places()
         if supervision is not None:
             start = await supervision.source.height_at(view.filed_ms - CLOCK_SLACK_MS)
-            told = await self._scan(supervision, flow, start)
+            last_ms = max((step.time_ms for step in proved.steps), default=0) + CLOCK_SLACK_MS
+            told = await self._scan(supervision, flow, start, lambda: _said(record is not None), after_ms=last_ms)
             await self._add_evidence(flow, supervision)
             guarded = self._proved(supervision, await supervision.finish())
             events = events_of_flow(flow, proved, guarded)
@@ -162,8 +178,36 @@ class Exporter:
         heights = tuple(dict.fromkeys(move.step.height for move in reversed(moves)))
         await business.add_value(address, b"f" + flow, heights)
 
-    async def _scan(self, draft: PartDraft, flow: bytes, first: int) -> Places:
-        """Takes in every receipt that speaks of the flow; where packets are answered, by digest."""
+    async def _is_whole(self, record: FlowRecord | None, flow: bytes) -> bool:
+        """True when the flow has ended and all that led to its end has been found: no later block speaks of it."""
+        if record is None or not self._business.steps:
+            return False
+        proved = self._proved(self._business, await self._business.finish())
+        events = events_of_flow(flow, proved, None)
+        try:
+            check_moves(record, events, proved)
+        except InvalidProof:
+            return False
+        return sum(move.name in CONTROLS for move in events.moves) == record.control_counter
+
+    async def _scan(
+        self,
+        draft: PartDraft,
+        flow: bytes,
+        first: int,
+        whole: Callable[[], Awaitable[bool]],
+        *,
+        after_ms: int = 0,
+    ) -> Places:
+        """Takes in every receipt that speaks of the flow; where packets are answered, by digest.
+
+        Args:
+            draft: of the chain.
+            flow: its id.
+            first: height to begin at.
+            whole: whether all has been found; asked after each page of blocks.
+            after_ms: before that time it is not asked.
+        """
         answers: Places = {}
         source, tip = draft.source, await draft.source.tip()
         bridge = draft.address("bridge")
@@ -176,6 +220,9 @@ class Exporter:
                     answers[answer_codec.decode(event.data).packet] = (block.height, tx_id)
             for tx_id in found:
                 await draft.add(block.height, await source.index_of(block.height, tx_id))
+            last_of_page = (block.height - first) % PAGE_BLOCKS == PAGE_BLOCKS - 1
+            if last_of_page and block.time_ms > after_ms and await whole():
+                break
         return answers
 
     async def _add_answers(self, draft: PartDraft, answers: Places, digests: list[bytes]) -> None:
@@ -223,10 +270,14 @@ class Exporter:
         return data
 
 
-async def supervised_flow(client: ChainSource, name: bytes) -> SupervisedView:
-    """The supervision chain's view of a flow, by id or by what it is known by. Raises ``NotFound``."""
-    address = next((doc.address for doc in client.genesis.contracts if doc.kind == "supervision"), "supervision")
-    return await client.client.view(address, "flow", SupervisedQuery(name), SupervisedView)
+def _record_of(view: FlowView) -> FlowRecord:
+    """The flow's record as the node shows it; only to know when to stop searching."""
+    values = {name: getattr(view, name) for name in FlowRecord.__struct_fields__ if name != "reported"}
+    return FlowRecord(**values, reported=False)
+
+
+async def _said(answer: bool) -> bool:
+    return answer
 
 
 def _lying(error: InvalidProof) -> RemoteFault:

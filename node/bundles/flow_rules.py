@@ -82,9 +82,7 @@ def check_flow(flow: bytes, events: FlowEvents, business: ProvedChain, supervisi
         InvalidProof: ``bundle_incomplete``: something is missing; ``bundle_mismatch``: two things do not fit together.
     """
     record, height = _record(flow, events, business)
-    _check_order(events, business)
-    for stage in record.stages:
-        _check_stage(record, stage, events, business)
+    check_moves(record, events, business)
     causes: dict[tuple[str, int], Sent] = {}
     supervised: SupervisedFlow | None = None
     requests: dict[tuple[str, int], RequestRecord] = {}
@@ -98,6 +96,13 @@ def check_flow(flow: bytes, events: FlowEvents, business: ProvedChain, supervisi
     else:
         _check_controls_alone(record, events, business)
     return CheckedFlow(record, height, events, causes, supervised, requests)
+
+
+def check_moves(record: FlowRecord, events: FlowEvents, business: ProvedChain) -> None:
+    """Checks that the steps on the business chain lead to the flow's record. Raises as ``check_flow``."""
+    _check_order(events)
+    for stage in record.stages:
+        _check_stage(record, stage, events, business)
 
 
 def _record(flow: bytes, events: FlowEvents, business: ProvedChain) -> tuple[FlowRecord, int]:
@@ -119,7 +124,7 @@ def _record(flow: bytes, events: FlowEvents, business: ProvedChain) -> tuple[Flo
     return record, kept.height
 
 
-def _check_order(events: FlowEvents, business: ProvedChain) -> None:
+def _check_order(events: FlowEvents) -> None:
     first = events.moves[0]
     if first.name not in (calls.FILED, calls.SETTLED):
         refuse(first.step.path, f"the flow begins with {first.name}: what was before is missing", INCOMPLETE)
@@ -131,7 +136,6 @@ def _check_order(events: FlowEvents, business: ProvedChain) -> None:
         if move.name == calls.FILED and seen:
             refuse(move.step.path, "filed twice", MISMATCH)
         seen.add(move.name)
-    del business
 
 
 def _of_stage(events: FlowEvents, stage: str, names: tuple[str, ...]) -> list[Move]:

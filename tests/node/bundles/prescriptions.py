@@ -6,6 +6,7 @@ import asyncio
 import tempfile
 from functools import cache
 from pathlib import Path
+from unittest.mock import patch
 
 from contracts.admission.calls import AdmitPatient
 from contracts.flow.calls import Item
@@ -74,6 +75,8 @@ async def _make() -> Made:
                     "whole": await Exporter(business, supervision, documents=True).flow(flow),
                     "opinion": await Exporter(business, supervision).sealed_record(flow, "opinion", 1),
                 }
+                with patch("node.bundles.source.PAGE_BLOCKS", 4), patch("node.bundles.exporting.PAGE_BLOCKS", 4):
+                    bundles["paged"] = await Exporter(business, supervision).flow(flow)
         return Made(world.business.genesis, world.supervision.genesis, bundles)
 
 

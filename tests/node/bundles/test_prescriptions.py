@@ -60,6 +60,11 @@ def test_a_sealed_record_is_told_for_itself() -> None:
     assert story.statements[0].startswith("Sealed record opinion, attempt 1")
 
 
+def test_a_search_that_stops_at_the_flows_end_finds_all_of_it() -> None:
+    whole, paged = content(), content("paged")
+    assert [part.steps for part in paged.chains] == [part.steps for part in whole.chains]
+
+
 def test_documents_that_are_put_in_are_recognised() -> None:
     story = prescribed().story("whole")
     facts = [dict(item.facts) for item in story.items]
