@@ -1,0 +1,1 @@
+"""What proofs cost: ``scripts/proofs``."""
