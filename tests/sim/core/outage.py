@@ -67,7 +67,8 @@ def await_decision(cluster: Cluster) -> None:
     count = len(cluster.oracle.decisions)
     until_ms = cluster.now + BASES * cluster.parameters.base_timeout_ms
     while len(cluster.oracle.decisions) == count:
-        if cluster.run(8, until_ms) == 8 or cluster.now >= until_ms:
+        over = cluster.run(8, until_ms) == 8 or cluster.now >= until_ms
+        if over and len(cluster.oracle.decisions) == count:
             if any(one.alive and one.state.observing is not None for one in cluster.processes):
                 cluster.count("outage_with_an_observer")
                 return
