@@ -176,7 +176,7 @@ class RpcServer:
             self._listeners.spoke(request.protocol)
             given = request.headers.get("X-Request-Id", "")
             request_id = given if _REQUEST_ID.fullmatch(given) else f"{self._boot}-{next(self._ids)}"
-            structlog.contextvars.bind_contextvars(request_id=request_id)
+            structlog.contextvars.bind_contextvars(request_id=request_id, client="unknown")
             headers: dict[str, str] = {"X-Request-Id": request_id}
             try:
                 credential = self._admit(request, headers)

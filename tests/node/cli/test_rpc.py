@@ -12,7 +12,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from node.cli.app import root
+from node.rpc.method import Scope
 from tests.node.bare import Bare
+from tests.node.rpc.gate import gate
 from tests.node.rpc_client import serve
 
 
@@ -78,3 +80,27 @@ def test_documents_are_written_when_no_node_is_there(tmp_path: Path) -> None:
     assert found.exit_code == 0
     assert "`tx.submit`" in (tmp_path / "rpc.md").read_text()
     assert json.loads((tmp_path / "openrpc.json").read_text())["openrpc"]
+
+
+def test_node_elsewhere_is_called_when_its_address_and_a_token_are_given(tmp_path: Path) -> None:
+    ready, done, found = threading.Event(), threading.Event(), {}
+
+    async def run() -> None:
+        async with gate(tmp_path) as door:
+            found["url"], found["token"] = door.url, door.tokens[Scope.READ]
+            ready.set()
+            await asyncio.to_thread(done.wait)
+
+    thread = threading.Thread(target=lambda: asyncio.run(run()))
+    thread.start()
+    try:
+        assert ready.wait(60)
+        runner = CliRunner(env={"TIDEGATE_RPC_TOKEN": found["token"]})
+        good = runner.invoke(root, ["rpc", "call", "chain.info", "--url", found["url"]])
+        assert (good.exit_code, json.loads(good.stdout)["height"]) == (0, 0)
+        bad = CliRunner().invoke(root, ["rpc", "call", "chain.info", "--url", found["url"]])
+        assert bad.exit_code != 0
+        assert found["token"] not in bad.output
+    finally:
+        done.set()
+        thread.join(60)
