@@ -94,6 +94,7 @@ def new_command(report: Report, plan: Path, out: Path, *, seal: bool) -> None:
     report.line("next, on this machine, each in a terminal of its own:")
     for name in [home for homes in created.hosts.values() for home in homes][:3]:
         report.line(f"  tidegate node run --home {_near(created.homes[name])}")
+    report.line("docs/networks.md leads from there to a first settled record")
     report.line(
         f"or bring each home to its host; {_near(created.directory / 'hosts')} has compose files and unit drop-ins"
     )

@@ -195,11 +195,23 @@ def _summary(document: dict[str, Any]) -> dict[str, object]:
         "signing": _signing(document),
         "validators": _set(document),
         "peers": len(document.get("peers") or []),
+        "certificates": _certificates(document.get("certificates") or []),
         "mempool": f"{mempool.get('transactions', 0)} transactions, {mempool.get('bytes', 0)} bytes",
         "evidence": _evidence(document.get("misbehaviour") or {}),
         "services": ", ".join(document.get("services") or []) or "none",
         "uptime": f"{document.get('uptime_s', 0):.0f} s",
     }
+
+
+def _certificates(told: list[dict[str, Any]]) -> str:
+    """What ends soon, this node's own first; all certificates are in the JSON document."""
+    ending = []
+    for item in told:
+        if item.get("warning") == "not_admitted":
+            ending.append(f"{item['subject']} is not admitted")
+        elif item.get("warning"):
+            ending.append(f"{item['subject']}: {item['days_left']} days left")
+    return "; ".join(ending) or "none ends within 30 days"
 
 
 def _signing(document: dict[str, Any]) -> str:
