@@ -124,7 +124,7 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         cursor: keep it; None in a ``closed`` before anything was told.
         block_id: hex id of the block, with items.
         time_ms: the block's time, with items.
-        item: the entry, with items: a document of the topic (docs/rpc.md).
+        item: the entry, with items: a document of the topic (docs/integrator.md).
         code: with ``closed``: stable code; ``slow_reader``, ``pruned``, ``stopping``, …
         message: with ``closed``: the sentence for a person.
     """
