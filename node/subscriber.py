@@ -85,8 +85,8 @@ async def follow(
         after: cursor of the last notification of an earlier stream; at most one of the two, neither: from now on.
         give_up_s: seconds without a word from any node after which it is given up.
         markers: also yields ``caught_up`` and ``progress``, whose cursors are worth keeping.
-        wanted: the topic's filters (docs/integrator.md): ``contract``, ``event``, ``flow``, ``account``, ``lock``, ``lane``,
-            ``sequence``.
+        wanted: the topic's filters (docs/integrator.md): ``contract``, ``event``, ``flow``, ``account``, ``lock``,
+            ``lane``, ``sequence``.
 
     Raises:
         InvalidInput: the node refuses the parameters; ``pruned`` (``NotFound``): no node keeps these blocks any more.
