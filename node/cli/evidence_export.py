@@ -1,4 +1,4 @@
-"""``tidegate evidence export``: one file that proves a record, a flow, or a validator's fault to whoever has genesis."""
+"""``tidegate evidence export``: one file that proves a record, a flow, or a validator's fault."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from node.evidence_bundle import MAX_BUNDLE_BYTES, read_bundle, refuse
 )
 @reporting
 def report_command(report: Report, file: Path, *, genesis: tuple[Path, ...], output: Path) -> None:
-    """Write what FILE proves to a page for people: what happened, who signed, how to check it. FILE is verified first."""
+    """Write what FILE proves to a page for people: what happened, who signed, how to check. FILE is checked first."""
     form = output.suffix.lower()
     if form not in (".html", ".pdf"):
         raise click.UsageError("the page's name ends with .html or .pdf")
