@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -66,7 +67,7 @@ def test_the_wheel_marks_its_types(wheel: Path):
         assert archive.read("tidegate-stubs/__init__.pyi") == archive.read("tidegate.py")
 
 
-def test_a_strict_checker_passes_when_a_program_uses_the_sdk(wheel: Path, tmp_path: Path):
+def test_a_strict_checker_passes_when_programs_use_the_sdk(wheel: Path, tmp_path: Path):
     home = tmp_path / "venv"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(home)], check=True)
     site = next(home.glob("lib/python3*/site-packages"))
@@ -82,5 +83,10 @@ def test_a_strict_checker_passes_when_a_program_uses_the_sdk(wheel: Path, tmp_pa
         return subprocess.run(checker, cwd=work, capture_output=True, text=True, check=False, timeout=110).stdout
 
     assert "Success" in check(PROGRAM)
+    guide = (ROOT / "docs" / "sdk.md").read_text(encoding="utf-8")
+    examples = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)
+    assert len(examples) >= 2
+    for example in examples:
+        assert "Success" in (said := check(example)), said
     wrong = check(PROGRAM.replace("height: int", "height: str"))
     assert 'expression has type "int", variable has type "str"' in wrong
