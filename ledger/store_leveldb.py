@@ -241,7 +241,8 @@ class LevelStore(_LevelReader):
         """
         store = cls(path, create=False)
         try:
-            store._handle.compact_range()
+            # Without bounds plyvel does nothing.
+            store._handle.compact_range(start=b"\x00", stop=b"\xff" * 64)
         except (plyvel.Error, OSError) as error:
             raise StorageFault(f"cannot compact the store {path}: {error}") from error
         finally:

@@ -248,3 +248,21 @@ def test_full_disk_is_a_storage_fault_and_leaves_whole_batches(path):
     assert values == {turns[-1] + bytes(300)}
     store.verify()
     store.close()
+
+
+def test_room_is_given_back_when_deleted_records_are_compacted(tmp_path):
+    store = LevelStore(str(tmp_path / "store"))
+    for first in range(0, 4_000, 100):
+        store.write({b"r%08d" % number: bytes(1_000) for number in range(first, first + 100)})
+    store.write({b"r%08d" % number: None for number in range(3_900)})
+    store.close()
+
+    def size() -> int:
+        return sum(path.stat().st_size for path in (tmp_path / "store").iterdir())
+
+    before = size()
+    LevelStore.compact(str(tmp_path / "store"))
+    assert size() < before / 4
+    store = LevelStore(str(tmp_path / "store"))
+    assert store.verify() == 100
+    store.close()
