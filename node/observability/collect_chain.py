@@ -15,6 +15,7 @@ from p2p.transport import Channel
 
 MAX_ORGANISATIONS: Final = 16
 SILENT_MS: Final = 30_000
+SILENT_INTERVALS: Final = 3
 
 
 def collect_consensus(sink: Sink, source: ChainSource) -> None:
@@ -24,6 +25,7 @@ def collect_consensus(sink: Sink, source: ChainSource) -> None:
     sink.put(m.HEIGHT, chain.tip.height, name)
     sink.put(m.BLOCK_TIME, header.time_ms / 1000, name)
     sink.put_histogram(m.BLOCK_INTERVAL, watch.intervals, name)
+    sink.put(m.MAX_INTERVAL, chain.parameters.empty_block_ms / 1000, name)
     sink.put(m.ROUND, driver.round, name)
     for reason, count in driver.times.rounds.items():
         sink.put(m.ROUNDS, count, name, reason)
@@ -61,14 +63,18 @@ def collect_validators(sink: Sink, source: ChainSource) -> None:
 
 
 def silent_validators(source: ChainSource) -> list[PublicKey]:
-    """The other validators that were not heard for ``SILENT_MS``, neither by their votes nor by their status."""
+    """The other validators that were not heard for long, neither by their votes nor by their status.
+
+    A chain that has nothing to do speaks once in its longest block interval.
+    """
     core, now = source.core, monotonic_ms()
+    silent_ms = max(SILENT_MS, SILENT_INTERVALS * core.chain.parameters.empty_block_ms)
     found: list[PublicKey] = []
     for key in core.chain.validators.keys:
         peer = core.membership.peer_of(key)
         said = None if peer is None else core.synchroniser.last_status(peer)
         times = (core.driver.votes.heard_ms.get(key), None if said is None else said[1])
-        if key != core.key.public and all(time is None or now - time > SILENT_MS for time in times):
+        if key != core.key.public and all(time is None or now - time > silent_ms for time in times):
             found.append(key)
     return found
 

@@ -62,6 +62,9 @@ BLOCK_TIME: Final = _gauge("consensus_latest_block_time_seconds", "Time in the l
 BLOCK_INTERVAL: Final = _histogram(
     "consensus_block_interval_seconds", "Between the times of two blocks that follow each other, while not syncing."
 )
+MAX_INTERVAL: Final = _gauge(
+    "consensus_max_block_interval_seconds", "After so long without one the chain makes an empty block (empty_block_ms)."
+)
 ROUND: Final = _gauge("consensus_round", "Current round of the height being decided; 0 when all goes well.")
 ROUNDS: Final = _counter(
     "consensus_rounds_total",
@@ -92,7 +95,8 @@ MISSING: Final = _gauge(
     "Seated for the last block and not in its certificate, which is closed as soon as a quorum is in it.",
 )
 SILENT: Final = _gauge(
-    "consensus_silent_validators", "Other validators that this node has not heard, neither votes nor status, for 30 s."
+    "consensus_silent_validators",
+    "Other validators not heard, neither votes nor status, for 30 s, or for three of the longest block intervals.",
 )
 LAPSED: Final = _gauge("consensus_lapsed_validators", "Validators whose certificate is expired, revoked or missing.")
 BYZANTINE: Final = _gauge("consensus_byzantine_validators", "Validators against whom evidence waits or is on chain.")

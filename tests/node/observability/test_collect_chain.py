@@ -8,6 +8,7 @@ import pytest
 
 from ledger.errors import InvalidTransaction, Overloaded
 from ledger.keys import key_text
+from node.clock import monotonic_ms
 from node.mempool import MempoolLimits
 from node.observability import collect_chain
 from node.observability.table import METRICS
@@ -37,6 +38,7 @@ async def test_blocks_and_steps_are_counted_when_the_chain_goes_on() -> None:
         assert value(samples, "consensus_is_validator") == 1
         assert value(samples, "store_fsync_seconds_count", file="blocks") >= blocks
         assert value(samples, "store_fsync_seconds_count", file="signer") >= blocks
+        assert value(samples, "consensus_max_block_interval_seconds") == 0.2
         assert value(samples, "consensus_latest_block_time_seconds") == core.chain.tip.header.time_ms / 1000
 
 
@@ -153,3 +155,17 @@ async def test_days_of_certificates_show_when_the_node_has_some() -> None:
         assert value(samples, "certificates_expiring", own="true") == 0
         assert value(samples, "certificates_expiring", own="false") == 0
         assert value(samples, "store_retained_height") == 0
+
+
+async def test_validators_are_not_silent_when_the_chain_has_nothing_to_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collect_chain, "SILENT_MS", 0)
+    cluster = Cluster(2, empty_block_ms=60_000)
+    async with running(cluster):
+        source = source_of(cluster.core(0))
+        other = cluster.members[1].validator.public
+        source.core.driver.votes.heard_ms[other] = monotonic_ms() - 120_000
+        await cluster.wait(lambda: source.core.driver.height > 0)
+        assert collect_chain.silent_validators(source) == []
+        source.core.driver.votes.heard_ms[other] -= 120_000
+        source.core.synchroniser.on_disconnected(cluster.members[1].transport.peer_id)
+        assert collect_chain.silent_validators(source) == [other]

@@ -109,6 +109,7 @@ def test_every_alert_says_what_to_do_when_it_fires() -> None:
         )
         assert said is not None, rule["alert"]
         assert said[3] in RUNBOOKS
+        assert (ROOT / "docs" / "runbooks" / f"{said[3]}.md").exists()
 
 
 def test_every_alert_has_a_test_when_there_is_an_alert() -> None:
