@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
-from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Final
 
@@ -16,16 +15,12 @@ import structlog
 
 from contracts.bridge.records import BUSINESS, SUPERVISION
 from ledger.errors import DiskFull, InvalidConfig
-from node.clock_watch import ClockWatch
-from node.disk_watch import DiskWatch
 from node.draining import DRAIN_S, drain
 from node.home import Home
 from node.host import ChainHost
-from node.liveness import CHECK_S, Liveness
 from node.relay.ends import RelayEnd
 from node.relay.service import RelayService
-from node.run_state import RunStateFile
-from node.sd_notify import Notifier
+from node.upkeep import Upkeep
 
 if TYPE_CHECKING:
     from node.observability.service import Observability
@@ -42,8 +37,8 @@ class App:
     Args:
         home: opened and locked.
         other: of a fusion node: the home of the supervision chain, opened and locked.
-        notifier: tells the service manager; by default one that the environment describes.
-        life: where each home keeps how far its daemon has come.
+        upkeep: what the process watches and says of itself; it runs beside this. None: one of its own, which nobody
+            runs, so that no service manager is told.
 
     Raises:
         InvalidGenesis, StorageFault: see ``node.chain.Chain``.
@@ -52,32 +47,16 @@ class App:
 
     Attributes:
         hosts: one for each chain.
-        disk: watches the room on the disks; ``clock``: the wall clock; ``liveness``: whether loop and disk move.
+        upkeep: as given.
         observability: metrics and health, where they are served; ``telemetry``: spans, where they are sent.
     """
 
-    def __init__(
-        self,
-        home: Home,
-        other: Home | None = None,
-        *,
-        notifier: Notifier | None = None,
-        life: Sequence[RunStateFile] = (),
-    ) -> None:
+    def __init__(self, home: Home, other: Home | None = None, *, upkeep: Upkeep | None = None) -> None:
         self._started_s = time.monotonic()
-        self._notifier = Notifier({}) if notifier is None else notifier
-        self._life = life
         self._ended_by: DiskFull | None = None
-        homes = [home] if other is None else [home, other]
-        self.disk = DiskWatch(
-            [directory for one in homes for directory in (one.data_dir, one.wal_dir)],
-            max(one.config.storage.min_free_bytes for one in homes),
-        )
-        self.disk.check()
-        self.clock = ClockWatch()
-        self.clock.check()
-        check_s = min(CHECK_S, (self._notifier.watchdog_s or 3 * CHECK_S) / 3)
-        self.liveness = Liveness(home.data_dir, check_s=check_s, on_alive=self._alive)
+        self.upkeep = Upkeep([home] if other is None else [home, other]) if upkeep is None else upkeep
+        self.upkeep.disk.check()
+        self.upkeep.summary = self._summary
         self.hosts = [ChainHost(home)]
         self._relay: RelayService | None = None
         if other is not None:
@@ -91,9 +70,10 @@ class App:
         self.telemetry = self._telemetry(home)
         self.observability = self._observability(home)
         for host in self.hosts:
-            host.reports["clock"], host.reports["disk"] = self.clock.document, self.disk.document
-            host.reports["liveness"] = self.liveness.document
-            host.tell_block_times(self.clock)
+            host.reports["clock"] = self.upkeep.clock.document
+            host.reports["disk"] = self.upkeep.disk.document
+            host.reports["liveness"] = self.upkeep.liveness.document
+            host.tell_block_times(self.upkeep.clock)
 
     def _observability(self, home: Home) -> Observability | None:
         if not home.config.metrics.listen:
@@ -101,7 +81,9 @@ class App:
         from node.observability.service import Observability, sources_of  # noqa: PLC0415 - brings the metrics library
 
         relay = None if self._relay is None else self._relay.document
-        sources = sources_of(self.hosts, relay, clock=self.clock, disk=self.disk, writes=self.liveness)
+        sources = sources_of(
+            self.hosts, relay, clock=self.upkeep.clock, disk=self.upkeep.disk, writes=self.upkeep.liveness
+        )
         if self.telemetry is not None:
             sources.spans = self.telemetry.counts
         return Observability(home.config.metrics, sources)
@@ -137,9 +119,7 @@ class App:
             gc.freeze()
             seconds = round(time.monotonic() - self._started_s, 3)
             log.info("node_ready", heights=[host.core.chain.tip.height for host in self.hosts], seconds=seconds)
-            for life in self._life:
-                life.enter("serving")
-            self._notifier.ready(self._summary())
+            self.upkeep.enter("serving")
             if self.observability is not None:
                 self.observability.health.started = True
             async with asyncio.TaskGroup() as group:
@@ -148,8 +128,7 @@ class App:
                     tasks.append(group.create_task(self._relay.run(), name="relay"))
                 tasks += [
                     group.create_task(self._watch_disk(stop), name="disk_watch"),
-                    group.create_task(self.clock.run(), name="clock_watch"),
-                    group.create_task(self.liveness.run(), name="liveness"),
+                    group.create_task(self.upkeep.clock.run(), name="clock_watch"),
                 ]
                 await stop.wait()
                 await self._drain()
@@ -160,9 +139,7 @@ class App:
 
     async def _drain(self) -> None:
         log.info("node_stopping")
-        for life in self._life:
-            life.enter("stopping")
-        self._notifier.stopping("finishing what is under way")
+        self.upkeep.enter("stopping")
         if self.observability is not None:
             self.observability.health.draining = True
         # A disk that is about to be full gets what a block needs, and not what clients would still like to have.
@@ -171,16 +148,11 @@ class App:
 
     async def _watch_disk(self, stop: asyncio.Event) -> None:
         try:
-            await self.disk.run()
+            await self.upkeep.disk.run()
         except DiskFull as error:
             log.critical("disk_full", **error.data)
             self._ended_by = error
             stop.set()
-
-    def _alive(self) -> None:
-        self._notifier.status(self._summary())
-        if self._notifier.watchdog_s is not None:
-            self._notifier.watchdog()
 
     def _summary(self) -> str:
         return "; ".join(

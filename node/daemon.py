@@ -25,6 +25,7 @@ from node.log_files import LogFile
 from node.observability.library_logs import take_library_logs
 from node.run_state import RunStateFile
 from node.sd_notify import Notifier
+from node.upkeep import Upkeep
 
 log = structlog.get_logger(__name__)
 
@@ -146,12 +147,23 @@ class _Process:
         from node.app import App  # noqa: PLC0415 - brings libp2p, which takes half a second: a home is refused before
         from node.data.starting import run_mended  # noqa: PLC0415 - as above
 
-        stop = self._stop
+        stop, homes = self._stop, [home] if other is None else [home, other]
+        upkeep = Upkeep(homes, self._notifier, self._life)
+        upkeep.disk.check()  # before anything looks at the data, and writes
 
         async def run_app() -> None:
-            await App(home, other, notifier=self._notifier, life=self._life).run(stop)
+            try:
+                await App(home, other, upkeep=upkeep).run(stop)
+            finally:
+                upkeep.summary = lambda: "preparing"
+                upkeep.enter("stopping" if stop.is_set() else "starting")
 
-        await run_mended([home] if other is None else [home, other], stop, run_app)
+        beside = asyncio.create_task(upkeep.run(), name="upkeep")
+        try:
+            await run_mended(homes, stop, run_app)
+        finally:
+            beside.cancel()
+            await asyncio.wait((beside,))
 
     def _on_stop(self, number: signal.Signals) -> None:
         if self._asked_to_stop:

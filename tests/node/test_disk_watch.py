@@ -29,20 +29,20 @@ class Disks:
 
 
 def watch(disks: Disks, *names: str, reserve: int = RESERVE) -> DiskWatch:
-    return DiskWatch([Path("/home") / name for name in names], reserve, disks.statvfs)
+    return DiskWatch([Path("/disks") / name for name in names], reserve, disks.statvfs)
 
 
 def test_the_fullest_disk_counts_when_a_home_lies_on_several() -> None:
     found = watch(Disks(data=900 * MB, wal=500 * MB), "data", "wal")
     found.check()
     assert (found.free_bytes, found.total_bytes) == (500 * MB, 10**9)
-    assert found.directory == Path("/home/wal")
+    assert found.directory == Path("/disks/wal")
     assert not found.scarce
     assert found.document()["free_bytes"] == 500 * MB
 
 
 def test_it_says_how_much_is_missing_where_when_the_reserve_is_touched() -> None:
-    with pytest.raises(DiskFull, match=r"99\.9|100 MB are free on the disk of /home/wal") as raised:
+    with pytest.raises(DiskFull, match=r"99\.9|100 MB are free on the disk of /disks/wal") as raised:
         watch(Disks(data=900 * MB, wal=RESERVE - 1_000), "data", "wal").check()
     assert raised.value.data["min_free_bytes"] == RESERVE
     assert isinstance(raised.value, StorageFault)
