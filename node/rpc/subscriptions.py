@@ -46,6 +46,8 @@ TRY_AGAIN_LATER: Final = 1_013
 """WebSocket close code (RFC 6455, 7.4) of a connection that does not take what it asked for."""
 FAREWELL_S: Final = 2.0
 """How long the word that a subscription is over may take to leave."""
+SLOW_FAREWELL_S: Final = 10.0
+"""The same for a slow reader, who has other things to read before it."""
 PROGRESS_BLOCKS: Final = 64
 """Blocks without an entry after which a subscriber hears that its cursor has moved on."""
 YIELD_EVERY: Final = 64
@@ -240,7 +242,7 @@ class _Subscription:
             self._task.cancel()
         self._hub.ended(self, "")
 
-    async def end(self, code: str, message: str) -> None:
+    async def end(self, code: str, message: str, *, farewell_s: float = FAREWELL_S) -> None:
         """Stops telling, and says why."""
         if self._task is not None and self._task is not asyncio.current_task():
             self._task.cancel()
@@ -249,7 +251,7 @@ class _Subscription:
         self._hub.ended(self, code)
         note = Notification(subscription=self.name, kind=Kind.CLOSED, cursor=self._cursor, code=code, message=message)
         with contextlib.suppress(TimeoutError, ConnectionGone):
-            async with asyncio.timeout(FAREWELL_S):
+            async with asyncio.timeout(farewell_s):
                 await self.connection.notify(NOTIFICATION, _raw(note))
 
     async def _run(self) -> None:
@@ -259,7 +261,7 @@ class _Subscription:
             self._hub.ended(self, "")
         except SlowReader as error:
             log.info("subscriber_slow", client=self.connection.client.name, topic=str(self._asked.topic))
-            await self.end(error.code, error.message)
+            await self.end(error.code, error.message, farewell_s=SLOW_FAREWELL_S)
             with contextlib.suppress(TimeoutError, ConnectionGone):
                 async with asyncio.timeout(FAREWELL_S):
                     await self.connection.close(TRY_AGAIN_LATER, f"{SLOW_READER}: resume from the last cursor")

@@ -56,7 +56,7 @@ ANYTHING: st.SearchStrategy[Any] = st.recursive(
 
 
 class Target:
-    """A running node, its document, and a connection of each kind."""
+    """A running node and its document."""
 
     def __init__(self, runner: asyncio.Runner, devnet: Devnet) -> None:
         self._runner, self._devnet = runner, devnet
@@ -64,7 +64,6 @@ class Target:
         self.document: dict[str, Any] = {}
         self.methods: dict[str, dict[str, Any]] = {}
         self._session: aiohttp.ClientSession | None = None
-        self._socket: aiohttp.ClientWebSocketResponse | None = None
         self._id = 0
 
     async def open(self) -> None:
@@ -74,8 +73,6 @@ class Target:
 
     async def close(self) -> None:
         assert self._session is not None
-        if self._socket is not None:
-            await self._socket.close()
         await self._session.close()
 
     async def _post(self, request: Any) -> tuple[int, Any]:
@@ -88,12 +85,11 @@ class Target:
 
     async def _say(self, request: dict[str, Any]) -> Any:
         assert self._session is not None
-        if self._socket is None or self._socket.closed:
-            self._socket = await self._session.ws_connect("http://node/ws")
-        await self._socket.send_str(json.dumps(request))
-        async with asyncio.timeout(ANSWERS_S):
+        # A connection for each: one that is not read between two calls would be cut off as a slow reader's.
+        async with asyncio.timeout(ANSWERS_S), self._session.ws_connect("http://node/ws") as socket:
+            await socket.send_str(json.dumps(request))
             while True:
-                message = await self._socket.receive_json()
+                message = await socket.receive_json()
                 if "method" not in message:
                     return message
 

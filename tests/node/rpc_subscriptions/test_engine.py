@@ -121,7 +121,7 @@ async def test_more_are_refused_when_the_bounds_are_reached():
 async def test_slow_reader_is_told_and_cut_off_when_it_reads_nothing(monkeypatch: pytest.MonkeyPatch):
     chain, reader = growing(recorded().height), Reader(room=3)
     chain.limit(stall_s=0.02)
-    monkeypatch.setattr("node.rpc.subscriptions.FAREWELL_S", 0.02)
+    monkeypatch.setattr("node.rpc.subscriptions.SLOW_FAREWELL_S", 0.02)
     await subscribe(chain, reader, "events", from_height=0)
     while reader.closed is None:
         await asyncio.sleep(0.005)

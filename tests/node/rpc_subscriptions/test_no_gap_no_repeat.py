@@ -110,9 +110,9 @@ async def follow(
 def test_concatenation_is_the_chain_when_connections_break_and_readers_stall(
     topic: Topic, given_filter: dict, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("node.rpc.subscriptions.FAREWELL_S", 0.002)
+    monkeypatch.setattr("node.rpc.subscriptions.SLOW_FAREWELL_S", 0.002)
 
-    @settings(max_examples=20, deadline=None)
+    @settings(max_examples=12, deadline=None)
     @given(
         start=st.integers(0, recorded().height),
         actions=st.lists(ACTIONS, max_size=25),
