@@ -80,7 +80,7 @@ CATALOGUE: Final = (
     _error(
         "store.damaged",
         "the store does not open, or its records do not prove themselves",
-        "move data/ away and start: everything comes back from the peers (docs/data.md); look at the disk",
+        "start it: it mends its data from its peers, and says so when it cannot (docs/data.md); look at the disk",
     ),
     _warning(
         "signer.damaged",
