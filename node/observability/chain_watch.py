@@ -16,6 +16,7 @@ from ledger.encoding import Codec
 from ledger.errors import InvalidInput
 from ledger.packet import PACKET_EVENT, packet_codec
 from node.chain import Chain, Committed
+from node.observability.harmless import harmless
 from node.observability.histogram import STEP_S, Histogram
 from node.seats import Seats
 
@@ -61,6 +62,7 @@ class ChainWatch:
         self.rule_hits: dict[tuple[str, str], int] = {}
         self.decisions: dict[str, int] = {}
 
+    @harmless
     def on_block(self, committed: Committed) -> None:
         """A block is on the disk; one of ``NodeCore.listeners``."""
         header = committed.candidate.block.header

@@ -29,6 +29,7 @@ from ledger.transaction import MAX_CALL_BYTES, Transaction
 from node.chain import Committed
 from node.core import NodeCore
 from node.driver import is_ok
+from node.observability.harmless import harmless
 from node.observability.span_ids import is_sampled, span_of, trace_of
 from node.observability.span_queue import Span
 from node.relay.direction import Direction
@@ -69,6 +70,7 @@ class ChainTracer:
         core.drop_listeners.append(self._on_dropped)
         core.listeners.append(self._on_block)
 
+    @harmless
     def _on_admitted(self, transaction: Transaction, local: bool, begun_ns: int) -> None:
         tx_id = transaction.tx_id
         if not is_sampled(tx_id, self._ratio):
@@ -79,6 +81,7 @@ class ChainTracer:
                 self._open.popitem(last=False)
         self._child(tx_id, ADMIT, begun_ns, from_client=local)
 
+    @harmless
     def _on_proposal(self, proposal: Proposal) -> None:
         candidate = self._core.chain.candidate(block_id(proposal.block.header))
         begun_s = self._core.driver.times.proposal_begun_s
@@ -86,11 +89,13 @@ class ChainTracer:
             for tx_id in self._sampled(candidate.transactions):
                 self._child(tx_id, PROPOSE, _wall_ns(begun_s), height=proposal.height, round=proposal.round)
 
+    @harmless
     def _on_dropped(self, tx_id: bytes, code: str) -> None:
         begun_ns = self._open.pop(tx_id, None)
         if begun_ns is not None:
             self._root(tx_id, begun_ns, code=code, failed=True)
 
+    @harmless
     def _on_block(self, committed: Committed) -> None:
         transactions, receipts = committed.candidate.transactions, committed.candidate.result.receipts
         begun_s = self._core.driver.times.decided_s or perf_counter()
@@ -141,6 +146,7 @@ class RelayTracer:
         self._put = put
         direction.on_delivered = self._on_delivered
 
+    @harmless
     def _on_delivered(self, transaction: Transaction, begun_ns: int, outcome: str) -> None:
         if outcome != "brought":
             return
