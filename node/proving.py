@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from ledger.block import Header, change_leaf
-from ledger.chain_proof import inclusion_of
+from ledger.chain_proof import Inclusion, inclusion_of
 from ledger.chain_records import height_key
 from ledger.checkpoint_proof import prove_state as prove_state_record
 from ledger.checkpoint_proof import verify_state
-from ledger.errors import InvalidProof, NotFound
+from ledger.errors import InvalidProof, NotFound, StorageFault
 from ledger.merkle import leaf_hash
 from ledger.packet import HeaderProof
 from ledger.proofs import (
@@ -88,7 +88,7 @@ class Prover:
         if height == known_height:
             return HeaderProof(header, None, (), 0, None)
         if height < known_height:
-            return HeaderProof(header, None, (), known_height, store.history_inclusion(height, known_height))
+            return HeaderProof(header, None, (), known_height, self._place(height, known_height))
         keys = tuple(bytes(key) for key in self._chain.seats_at(height).validators.keys)
         known = tuple(bytes(key) for key in self._chain.seats_at(known_height).validators.keys)
         named = () if keys == known and not self.changes(known_height, height) else keys
@@ -100,8 +100,7 @@ class Prover:
 
     def step(self, height: int, known_height: int) -> Step:
         """A header above a known one, with its certificate and its descent from that. Raises as ``header``."""
-        store = self._chain.store
-        back = None if height == known_height + 1 else store.history_inclusion(known_height, height)
+        back = None if height == known_height + 1 else self._place(known_height, height)
         return Step(self.header(height, known_height), back)
 
     def steps(self, from_height: int, limit: int = MAX_STEPS) -> Steps:
@@ -155,9 +154,26 @@ class Prover:
     def history(self, height: int, later: int, known_height: int = 0) -> HistoryProof:
         """That header ``height`` is in the history of header ``later``. Raises ``NotFound`` as ``header``."""
         store = self._chain.store
-        return HistoryProof(
-            store.header(height), store.history_inclusion(height, later), self.header(later, known_height)
-        )
+        return HistoryProof(store.header(height), self._place(height, later), self.header(later, known_height))
+
+    def _place(self, height: int, size: int) -> Inclusion:
+        """Place of a block's id in the history of header ``size``.
+
+        Raises:
+            NotFound: ``pruned``: this node began at a later height and has not the tree below it.
+        """
+        store = self._chain.store
+        try:
+            return store.history_inclusion(height, size)
+        except StorageFault as error:
+            if height >= store.base_height:
+                raise
+            raise NotFound(
+                f"this node joined at {store.base_height} and cannot show the history before it; ask another one",
+                code="pruned",
+                height=height,
+                retained_height=store.base_height,
+            ) from error
 
     # --- state ----------------------------------------------------------------------------------------------------
 

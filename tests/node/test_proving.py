@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ledger.block import block_id
-from ledger.errors import InvalidProof, NotFound
+from ledger.chain_records import history_key
+from ledger.errors import InvalidProof, NotFound, StorageFault
 from ledger.light_client import ClientState
 from ledger.merkle import inclusion_proof, leaf_hash
 from ledger.proofs import (
@@ -24,6 +25,7 @@ from ledger.proofs import (
 )
 from ledger.state import utxo_key
 from ledger.transaction import outpoint
+from ledger.types import Height
 from node.block_trees import BlockTrees, KeptTree
 from node.light import genesis_header
 from node.proving import (
@@ -256,3 +258,27 @@ async def test_no_state_is_proved_when_the_chain_is_too_young():
     with pytest.raises(NotFound) as found:
         Prover(node.chain).state(b"x")
     assert (found.value.code, found.value.data["height"]) == ("checkpoint_missing", 2 * INTERVAL)
+
+
+async def test_a_node_that_joined_late_says_so_when_the_history_before_it_is_needed():
+    """It has the peaks of the tree below, and so everything from there on; not the places of earlier blocks."""
+    node = await grown(14)
+    store, base = node.chain.store, 8
+    store.store.write({history_key(level, i): None for level in range(3) for i in range(base >> level)})
+    store.base_height = Height(base)
+    prover = Prover(node.chain)
+    for work in (lambda: prover.step(12, 3), lambda: prover.header(5, 12), lambda: prover.history(5, 12)):
+        with pytest.raises(NotFound) as found:
+            work()
+        assert (found.value.code, found.value.data["retained_height"]) == ("pruned", base)
+    client = client_at(node, 9)
+    for height in range(base, 15):
+        believe(client, prover.header(height, 9))
+    check_descends(client, store.header(13), prover.step(13, 9).back)
+
+
+async def test_damage_is_told_when_a_node_of_the_tree_is_missing_that_should_be_there():
+    node = await grown(14)
+    node.chain.store.store.write({history_key(0, 2): None})
+    with pytest.raises(StorageFault):
+        Prover(node.chain).header(3, 12)
