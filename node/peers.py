@@ -12,7 +12,7 @@ from typing import Final
 import structlog
 
 from ledger.encoding import encode
-from ledger.errors import InvalidInput, NotFound, PeerUnavailable
+from ledger.errors import InvalidInput, NotFound, PeerUnavailable, StorageFault
 from ledger.types import Height, PublicKey, TxRef
 from node.chain import Chain, Committed
 from node.clock import monotonic_ms, wall_ms
@@ -138,8 +138,16 @@ class Peers:
     def send_decided(self, to: PublicKey, height: Height) -> None:
         """A decided block to a straggler; one without direct connection hears our status and asks."""
         peer = self.peer_of(to)
-        if peer is not None:
-            self._transport.send(peer, Channel.BULK, BulkKind.DECIDED, self._chain.store.decided_block(height))
+        if peer is None:
+            return
+        try:
+            decided = self._chain.store.decided_block(height)
+        except (NotFound, StorageFault) as error:
+            # Pruned, or damaged and being mended: the straggler asks those who have it.
+            log.info("decided_block_not_sent", height=height, code=error.code)
+            self.send_status(peer)
+        else:
+            self._transport.send(peer, Channel.BULK, BulkKind.DECIDED, decided)
 
     def announce(self, committed: Committed, *, made_here: bool) -> None:
         """Tells peers of a new block: its proposer sends it out for those who do not vote, everybody its new height."""

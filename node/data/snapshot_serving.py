@@ -180,6 +180,8 @@ class SnapshotShelf:
         )
 
     async def _leaves(self, checkpoint: int, tree: Snapshot, number: int) -> SnapshotLeaves:
+        if number >= BUCKETS:
+            raise InvalidInput(f"there are {BUCKETS} buckets")
         groups: list[GroupLeaves] = []
         size_bytes = 0
         while number < BUCKETS and size_bytes < PAGE_BYTES:
