@@ -144,7 +144,8 @@ def check_supervised(
         verdicts = [verdict for verdict in events.verdicts if _about(verdict, place)]
         if found.status in _VERDICTS and not verdicts:
             refuse(steps, f"it was {found.status}, and what was said to {place[0]} is missing", INCOMPLETE)
-        if found.status not in _VERDICTS and verdicts:
+        told_late = found.status == EXPIRED and all(isinstance(each.payload, StageRefusal) for each in verdicts)
+        if found.status not in _VERDICTS and verdicts and not told_late:
             refuse(f"{kept.path}.value", f"{found.status}, though it was decided: the record is older", MISMATCH)
     for (stage, attempt), found in requests.items():
         if found.status in (WAITING, PENDING) and attempt < newest[stage]:

@@ -10,7 +10,11 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from contracts.commission.answers import BookingsPage, BookingsQuery
+from contracts.commission.orders import booking_body, correction_body, proposal_body, signature_body
+from contracts.commission.records import Sale, Triggers
 from contracts.messages import AUTHORISED, RESUME, SUSPEND, TERMINATE
 from ledger.genesis import Genesis
 from node.bundles.exporting import Exporter
@@ -21,9 +25,10 @@ from node.client import Client
 from node.evidence_bundle import read_bundle
 from node.rpc.areas import areas_of
 from node.rpc.server import RpcServer
+from node.services.bodies import new_frame
 from tests.node import traffic
 from tests.node.services.test_supervised import NAME, Insured
-from tests.node.two_chains import Net, World, two_chains
+from tests.node.two_chains import SELLER, Net, World, two_chains
 
 
 @dataclass(frozen=True)
@@ -106,6 +111,10 @@ async def _make() -> Made:
         await world.business_caller("City Hospital").call("flow", "file", arguments)
         await status_of(world, flows["refused"], "refused")
         records = await _commissions(insured)
+        await world.kill_authority()
+        await traffic.define(world, version=2, deadline_ms=1_000)
+        flows["expired"] = await traffic.file_note(world.business.gateway, hospital)
+        await status_of(world, flows["expired"], "expired")
         await world.calm()
         with tempfile.TemporaryDirectory() as directory:
             async with sources(world, Path(directory)) as (business, supervision):
@@ -139,9 +148,34 @@ async def _commissions(insured: Insured) -> dict[str, bytes]:
     await insured.decide(AUTHORISED)
     await insured.world.until(lambda: insured.now().paid == 36_000)
     await insured.cancel("P1")
+    await insured.world.kill_service("settlement")
+    await insured.sell("P4", 100_000)
     page = await insured.gateway.view("commission", "bookings", BookingsQuery(NAME), BookingsPage)
-    names = {"P1": "cancelled", "P2": "reported", "P3": "decided"}
-    return {names[booking.policy]: booking.record.transaction_id for booking in page.bookings}
+    names = {"P1": "cancelled", "P2": "reported", "P3": "decided", "P4": "requested"}
+    found = {names[booking.policy]: booking.record.transaction_id for booking in page.bookings}
+    return {**found, **await _slow_commissions(insured)}
+
+
+async def _slow_commissions(insured: Insured) -> dict[str, bytes]:
+    """A booking that nothing requests, and one that was corrected, under an agreement of its own."""
+    assert insured.terms is not None
+    height = (await insured.gateway.info()).height
+    terms = replace(insured.terms, agreement="slow", triggers=Triggers(count=100), activation_height=height + 5)
+    for key, body in ((insured.platform, proposal_body), (insured.insurer, signature_body)):
+        side = "platform" if key is insured.platform else "insurer"
+        await insured._send(body(await new_frame(insured.books, key.public), terms, side), key)
+    await insured.world.until(lambda: insured.world.business.core(0).chain.tip.height >= terms.activation_height)
+    sale = Sale("S1", SELLER, "health", "online", 100_000, 0, 20_260_101)
+    frame = await new_frame(insured.books, insured.platform.public)
+    await insured._send(booking_body(frame, terms, sale), insured.platform)
+    first = await insured.books.booking("slow", "S1")
+    assert first is not None
+    frame = await new_frame(insured.books, insured.platform.public)
+    body = correction_body(frame, terms, first, replace(sale, premium=200_000))
+    await insured._send(body, insured.platform)
+    second = await insured.books.booking("slow", "S1")
+    assert second is not None
+    return {"corrected": first.record.transaction_id, "pending": second.record.transaction_id}
 
 
 @cache

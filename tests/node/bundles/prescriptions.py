@@ -8,6 +8,8 @@ from functools import cache
 from pathlib import Path
 from unittest.mock import patch
 
+import pytest
+
 from contracts.admission.calls import AdmitPatient
 from contracts.flow.calls import Item
 from ledger.keys import SigningKey
@@ -16,6 +18,7 @@ from ledger.sealing import new_document
 from node.bundles.exporting import Exporter
 from node.flow.client import FlowClient
 from node.flow.documents import order_document
+from node.flow.errors import StageRefused
 from tests.node.bundles.made import Made, sources
 from tests.node.flow.imports import sample
 from tests.node.two_chains import World, two_chains
@@ -40,6 +43,9 @@ async def prescribe(world: World) -> bytes:
         filed = await client.file(hospital.signing, document, platform=platform.key, patient=PATIENT.public)
         flow = filed.flow
         authorisation = (await client.until_done(flow, "file", timeout_s=60)).authorisation
+        await client.request_review(pharmacy.signing, authorisation)
+        with pytest.raises(StageRefused):
+            await client.until_granted(flow, "review", timeout_s=60)
         await client.request_review(reviewer.signing, authorisation)
         await client.until_granted(flow, "review", timeout_s=60)
         await client.release(platform.signing, platform.sealing, flow)

@@ -27,6 +27,10 @@ OUTCOMES = {
     "cancelled": "cancelled after it was settled",
     "reported": "settled and paid",
     "decided": "settled and paid",
+    "requested": "requested, not settled",
+    "pending": "pending",
+    "corrected": "cancelled before it was requested",
+    "expired": "expired",
 }
 
 

@@ -36,6 +36,8 @@ def test_every_stage_is_told_in_its_order() -> None:
         "The document was filed",
         "The regulator decided on file: authorised",
         "A reviewer asked to review the document",
+        "The supervision chain refused review",
+        "The stage review was refused",
         "The supervision chain granted review",
         "The document was released to its reviewer",
         "The reviewer gave an opinion",

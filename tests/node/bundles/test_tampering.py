@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import random
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -18,7 +20,21 @@ from node.bundles.verifying import verify_record
 from node.evidence_bundle import content_of, read_bundle, write_bundle
 from tests.node.bundles.made import made
 
-NAMES = ("note", "suspended", "refused", "alone", "sealed", "cancelled", "reported", "decided", "terminated")
+NAMES = (
+    "note",
+    "suspended",
+    "refused",
+    "alone",
+    "sealed",
+    "cancelled",
+    "reported",
+    "decided",
+    "terminated",
+    "requested",
+    "pending",
+    "corrected",
+    "expired",
+)
 
 
 def content(name: str) -> EvidenceContent:
@@ -66,6 +82,38 @@ def test_every_flipped_byte_is_refused(name: str) -> None:
     for place in [*pick.sample(range(len(data)), 300), *range(40), len(data) - 1]:
         mask = pick.choice([1, 2, 0x20, pick.randrange(1, 256)])
         refusal(data[:place] + bytes([data[place] ^ mask]) + data[place + 1 :])
+
+
+def leaves(document: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    if isinstance(document, dict | list):
+        for key in document if isinstance(document, dict) else range(len(document)):
+            yield from leaves(document[key], (*path, key))
+    else:
+        yield path
+
+
+def other_values(value: Any) -> list[Any]:
+    """What a forger may write instead, in the same form and in others."""
+    if isinstance(value, str):
+        place = len(value) // 2
+        flipped = value[:place] + ("0" if value[place : place + 1] != "0" else "1") + value[place + 1 :]
+        return [flipped, "", value + "00", None, 1]
+    return [1 if value is None else value + 1, 2**63, -1, "", [], {}]
+
+
+def test_every_field_counts_and_every_wrong_one_is_named() -> None:
+    """Each value is changed in turn and the file written anew: refused every time, with a field, never a crash."""
+    document = json.loads(made().bundles["note"])
+    pick = random.Random(7)
+    for path in leaves(document):
+        inner = document
+        for key in path[:-1]:
+            inner = inner[key]
+        kept = inner[path[-1]]
+        inner[path[-1]] = pick.choice(other_values(kept))
+        if inner[path[-1]] != kept:
+            refusal(json.dumps(document, indent=1).encode() + b"\n")
+        inner[path[-1]] = kept
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
