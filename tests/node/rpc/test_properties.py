@@ -26,7 +26,9 @@ METHODS = {method.name: method for method in described_methods()}
 DOCUMENT = static_document()
 QUICK = settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 
-SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20)
+SCALARS = (
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=20)
+)
 JSON = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4)
 )

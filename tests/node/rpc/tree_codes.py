@@ -5,20 +5,24 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
 PACKAGES = ("ledger", "consensus", "p2p", "contracts", "node")
 CODE = re.compile(r"[a-z][a-z0-9_]*")
+RAISES = re.compile(r"\bcode\b|\bRefus(al|ed)\(")
+"""Without any of these a module names no code, and is not walked."""
 
 
-def modules() -> dict[str, ast.Module]:
-    """Syntax tree of every module, by dotted name."""
+def modules() -> dict[str, tuple[ast.Module, bool]]:
+    """Syntax tree of every module, by dotted name, and whether it may name codes."""
     found = {}
     for package in PACKAGES:
         for path in (ROOT / package).rglob("*.py"):
             name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-            found[name] = ast.parse(path.read_text(encoding="utf-8"))
+            text = path.read_text(encoding="utf-8")
+            found[name] = ast.parse(text), RAISES.search(text) is not None
     return found
 
 
@@ -35,12 +39,15 @@ def constants(tree: ast.Module) -> dict[str, str]:
     return found
 
 
+@cache
 def codes_by_place() -> dict[str, set[str]]:
     """Modules that name each code."""
     trees = modules()
-    named = {name: constants(tree) for name, tree in trees.items()}
+    named = {name: constants(tree) for name, (tree, _) in trees.items()}
     found: dict[str, set[str]] = {}
-    for name, tree in trees.items():
+    for name, (tree, raises) in trees.items():
+        if not raises and not name.endswith("codes"):
+            continue
         known, aliases = dict(named[name]), {}
         for node in ast.walk(tree):
             if isinstance(node, ast.ImportFrom) and node.module:
