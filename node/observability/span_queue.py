@@ -17,7 +17,7 @@ MAX_QUEUED: Final = 4_096
 BATCH: Final = 512
 PAUSE_S: Final = 1.0
 """How long a batch gathers."""
-FAREWELL_S: Final = 3.0
+FAREWELL_S: Final = 1.5
 """How long what is left may take when the daemon stops."""
 EXPORTED: Final = "exported"
 DROPPED: Final = "dropped"
