@@ -54,7 +54,7 @@ def member_command(
     from node.networks.member_file import statement_digest  # noqa: PLC0415
 
     place = _place(home, key, authority_key)
-    member = make_seat(read_proposal(proposal), seat, place, new_passphrase(seal=seal))
+    member = make_seat(read_proposal(proposal), seat, place, new_passphrase(seal=seal), passphrase_from_person)
     target = out or Path(f"member-{member.keys.seat}.json")
     write_document(target, member_document(member))
     report.success(f"wrote {target}: send it to the coordinator; no secret is in it")

@@ -53,7 +53,13 @@ class Place:
         return cls(file, authority or file.with_name(f"{file.stem}-authority.key"))
 
 
-def make_seat(proposal: Proposal, name: str, place: Place, passphrase: str | None = None) -> MemberFile:
+def make_seat(
+    proposal: Proposal,
+    name: str,
+    place: Place,
+    passphrase: str | None = None,
+    ask: PassphraseSource = environment_passphrase,
+) -> MemberFile:
     """Makes the keys of a seat, with a home where it has a node, and states their public halves.
 
     Keys that are there already are kept.
@@ -63,6 +69,7 @@ def make_seat(proposal: Proposal, name: str, place: Place, passphrase: str | Non
         name: of the seat.
         place: where its keys are or will be.
         passphrase: seals and opens key files, when given.
+        ask: opens files that are sealed already, where none is given.
 
     Raises:
         InvalidConfig: ``member_unknown``, a home of another organisation, or a file cannot be used.
@@ -79,7 +86,7 @@ def make_seat(proposal: Proposal, name: str, place: Place, passphrase: str | Non
         _write_new(place.authority, AUTHORITY, passphrase)
 
     def source() -> str | None:
-        return passphrase or environment_passphrase()
+        return passphrase or ask()
 
     authority = SigningKey(read_key(place.authority, AUTHORITY, source)) if wanted else None
     if place.home is None or not isinstance(seat, NodePlan):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from node.cli.exit_codes import CONFIG
 from node.client import Client
 from tests.functional.documented import Reader, reader
 from tests.functional.load import until
@@ -38,6 +39,10 @@ async def _add(operator: Reader) -> None:
     await operator.follow("add")
     unsigned = json.loads((operator.directory / "request-hospital-e.json").read_bytes())
     assert set(unsigned) == {"tidegate_member", "keys", "proofs"}
+    # Nobody has certified it: its peers are there and do not let it in.
+    checked = await operator.run("tidegate config check --home network/homes/hospital-e", code=CONFIG)
+    assert "certificate.missing" in checked
+    assert checked.count("peer.refuses") == 3
     issue, sign, admit = operator.commands("admit")
     await operator.run(issue)
     # One key of the two that are needed: the chain does not take it.

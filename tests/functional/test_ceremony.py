@@ -56,5 +56,12 @@ async def test_nodes_agree_when_each_member_has_made_its_own_keys(tmp_path: Path
             return all(status and status["chain"]["height"] >= 1 for status in found)
 
         await until(decided, "a block is decided", 120)
+        await members.stop("member-d")
+        # A node that does not run dials its peers and compares its clock with theirs.
+        found = json.loads(await members.run("tidegate config check --home homes/member-d --json"))
+        assert (found["errors"], found["warnings"]) == (0, 0), found
+        codes = [finding["code"] for finding in found["findings"]]
+        assert codes.count("peer.reachable") == 2
+        assert "clock.offset" in codes
         pinned = await members.run("tidegate network show genesis.json --json")
         assert json.loads(pinned)["genesis"] in members.home("member-d").config_file.read_text(encoding="utf-8")

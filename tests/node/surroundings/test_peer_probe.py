@@ -14,8 +14,9 @@ from ledger.errors import PeerRefused
 from node.clock import wall_ms
 from node.surroundings.peer_checks import check_clock_told, check_peers, check_peers_told
 from node.surroundings.peer_probe import PeerSeen, ask_all, clock_offset
-from node.wire import RequestKind, TimeTold
+from node.wire import RequestKind, TimeTold, time_codec
 from p2p.transport import PeerAddress, PeerId
+from tests.node.cluster import Cluster, running
 
 
 class Told:
@@ -72,6 +73,15 @@ async def test_clock_is_compared_with_the_median_of_the_peers():
     assert found[1] == 3
     # The peers are ahead, so that our own clock is behind them; one liar among three does not move the median.
     assert abs(found[0] + 2_000) < 1_000
+
+
+async def test_node_says_what_time_it_is_when_a_peer_asks():
+    cluster = Cluster()
+    async with running(cluster):
+        asking, asked = cluster.core(0), cluster.core(1)
+        before = wall_ms()
+        answer = await asking.transport.request(asked.transport.peer_id, RequestKind.TIME, b"", 10)
+        assert before <= time_codec.decode(answer).time_ms <= wall_ms()
 
 
 @pytest.mark.parametrize(("needed", "severity"), [(True, "error"), (False, "warning")])
