@@ -7,7 +7,7 @@ from typing import Final
 from contracts.flow import calls
 from contracts.flow.calls import Moved, PaymentRequested
 from contracts.governance.policies import AUTHORITIES, OFFICERS, keys_of
-from contracts.messages import AUTHORISED, Control, Decision, Grant, StageRefusal, StageRequest
+from contracts.messages import AUTHORISED, REFUSED, Control, Decision, Grant, StageRefusal, StageRequest
 from contracts.supervision.calls import DISCLOSED_EVENT, EXPIRED_EVENT, HELD_EVENT, SIGNED_EVENT, Disclosure
 from ledger.envelope import envelope_codec
 from ledger.errors import InvalidInput
@@ -41,6 +41,7 @@ _TITLES: Final = {
 }
 _SEALING: Final = (calls.FILED, calls.RELEASED, calls.OPINION_GIVEN, calls.ORDER_PLACED)
 """Steps whose transactions carry a sealed document."""
+_ALONE: Final = "the contracts of the supervision chain alone"
 
 
 def flow_items(found: CheckedFlow, business: ProvedChain, supervision: ProvedChain | None) -> list[Item]:
@@ -208,7 +209,7 @@ def _verdict_item(found: CheckedFlow, sent: Sent, chain: ProvedChain) -> Item:
             ("purpose", said.purpose),
             ("good until", time_text(said.not_after_ms)),
             ("rules", f"version {said.rule_version}"),
-            ("decided by", "the contracts of the supervision chain alone, over what was attested at filing"),
+            ("decided by", deciders(found, sent, chain) or f"{_ALONE}, over what was attested at filing"),
         ]
     else:
         assert isinstance(said, StageRefusal)
@@ -217,7 +218,7 @@ def _verdict_item(found: CheckedFlow, sent: Sent, chain: ProvedChain) -> Item:
             ("stage", f"{said.stage}, attempt {said.attempt}"),
             ("reason", said.reason),
             ("rule", f"{said.rule}, version {said.rule_version}" if said.rule else ""),
-            ("decided by", "the contracts of the supervision chain alone"),
+            ("decided by", deciders(found, sent, chain) or _ALONE),
         ]
     heard = found.events.business_answers.get(sent.digest)
     facts.append(("taken by the business chain", heard.answer.code if heard else "not in this bundle"))
@@ -225,11 +226,22 @@ def _verdict_item(found: CheckedFlow, sent: Sent, chain: ProvedChain) -> Item:
 
 
 def deciders(found: CheckedFlow, sent: Sent, chain: ProvedChain) -> str:
-    """Who signed a decision or control, and as what."""
+    """Who signed what a packet says, and as what; nothing where contracts alone said it."""
+    evidence, said = sent.packet.evidence, sent.payload
+    if isinstance(said, Grant | StageRefusal):
+        # What the rules held, officers release or refuse; what an authority attested, the rules may still refuse.
+        outcome = AUTHORISED if isinstance(said, Grant) else REFUSED
+        about = (said.stage, said.attempt, outcome)
+        if sent.step.tx_id in found.events.signed:
+            evidence = tuple(tx_id for tx_id, (_, made) in found.events.signed.items() if _says(made) == about)
     keys: dict[bytes, None] = {}
-    for tx_id in sent.packet.evidence:
+    for tx_id in evidence:
         keys.update(dict.fromkeys(found.events.signed[tx_id][0].signers))
     return "; ".join(f"{who(chain, key)}, {capacity(chain, key)}" for key in keys)
+
+
+def _says(made: Decision | Control) -> tuple[str, int, str] | None:
+    return None if isinstance(made, Control) else (made.stage, made.attempt, made.outcome)
 
 
 def capacity(chain: ProvedChain, key: bytes) -> str:
@@ -265,9 +277,11 @@ def flow_statements(found: CheckedFlow, business: ProvedChain, supervision: Prov
             by = deciders(found, sent, supervision)
             lines.append(f"{said.action.capitalize()} ({said.reason}) was decided by {by}, {at}.")
         elif isinstance(said, Grant):
-            lines.append(f"Stage {said.stage}, attempt {said.attempt}, was granted by the contracts, {at}.")
+            by = deciders(found, sent, supervision) or _ALONE
+            lines.append(f"Stage {said.stage}, attempt {said.attempt}, was granted by {by}, {at}.")
         else:
-            lines.append(f"Stage {said.stage}, attempt {said.attempt}, was refused ({said.reason}), {at}.")
+            by = deciders(found, sent, supervision) or _ALONE
+            lines.append(f"Stage {said.stage}, attempt {said.attempt}, was refused ({said.reason}) by {by}, {at}.")
     return lines
 
 

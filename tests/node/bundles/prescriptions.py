@@ -11,14 +11,20 @@ from unittest.mock import patch
 import pytest
 
 from contracts.admission.calls import AdmitPatient
+from contracts.decisions import Decide
 from contracts.flow.calls import Item
+from contracts.messages import AUTHORISED, Decision
+from contracts.supervision.answers import PageQuery, RequestsPage, RequestView
 from ledger.keys import SigningKey
 from ledger.rotation import GroupDoc, RotationDoc
 from ledger.sealing import new_document
 from node.bundles.exporting import Exporter
+from node.calling import Caller
+from node.consortium.plan import OFFICERS_NEEDED
 from node.flow.client import FlowClient
 from node.flow.documents import order_document
 from node.flow.errors import StageRefused
+from node.regulator import participants
 from tests.node.bundles.made import Made, sources
 from tests.node.flow.imports import sample
 from tests.node.two_chains import World, two_chains
@@ -29,6 +35,19 @@ GROUPS = (
     GroupDoc(name="operations", organisations=("Regulator 4",), seats=1),
 )
 INTERVAL = 4
+
+
+async def release_held(world: World, officers: list[Caller]) -> None:
+    """Officers release the request that waits for them."""
+
+    def pending() -> tuple[RequestView, ...]:
+        return world.view(world.supervision, "supervision", "pending", PageQuery(0, 100), RequestsPage).requests
+
+    await world.until(pending, 60)
+    asked = pending()[0].request
+    decision = Decision(asked.flow, asked.stage, asked.attempt, asked.commitment, AUTHORISED, "")
+    for officer in officers:
+        await officer.call("supervision", "decide", Decide(decision, b"", (), b""))
 
 
 async def prescribe(world: World) -> bytes:
@@ -52,7 +71,11 @@ async def prescribe(world: World) -> bytes:
         await client.opinion(reviewer.signing, flow, approve=True)
         await client.until_done(flow, "opinion", timeout_s=60)
         order = order_document(bytes(32), flow, pharmacy.key, sample()[0].document)
+        # Orders from that pharmacy are held from now on: officers release this one.
+        officers = [world.officer(index) for index in range(OFFICERS_NEEDED)]
+        assert await participants.set_class(officers, pharmacy.organisation, "controlled")
         await client.request_order(PATIENT, authorisation, pharmacy.key, order)
+        await release_held(world, officers)
         await client.until_granted(flow, "order", timeout_s=60)
         await client.place(PATIENT, flow, pharmacy.key, order)
         items = (Item("310965", "medicare", 25_500), Item("1", "medicare", 1))

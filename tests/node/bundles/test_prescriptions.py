@@ -55,6 +55,17 @@ def test_every_stage_is_told_in_its_order() -> None:
     assert dict(priced.facts)["total"] == "255.01 USD"
 
 
+def test_officers_who_release_a_held_grant_are_named() -> None:
+    items = prescribed().story("prescription").items
+    (granted,) = [item for item in items if item.title == "The supervision chain granted order"]
+    deciders = dict(granted.facts)["decided by"].split("; ")
+    assert len(deciders) == 2
+    assert all("officer by the genesis file" in each for each in deciders)
+    (alone,) = [item for item in items if item.title == "The supervision chain granted review"]
+    assert dict(alone.facts)["decided by"].startswith("the contracts of the supervision chain alone")
+    assert "The rules left the decision to officers" in [item.title for item in items]
+
+
 def test_a_sealed_record_is_told_for_itself() -> None:
     story = prescribed().story("opinion")
     assert story.kind == "record"
