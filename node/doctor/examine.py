@@ -104,7 +104,8 @@ async def _running(
     relay = status.get("relay")
     if relay is not None:
         standing = [status["chain"]["name"]] if _makes_no_block(findings) else []
-        other = await _ask(_second_home(layout))
+        second = _second_home(layout)
+        other = None if second is None else await _ask(second)
         if other is not None:
             documents.append(other)
             more = _of_chain(other)
@@ -128,12 +129,13 @@ def _makes_no_block(findings: list[Finding]) -> bool:
     return any(one.code in standing for one in findings)
 
 
-def _second_home(layout: HomeLayout) -> HomeLayout:
+def _second_home(layout: HomeLayout) -> HomeLayout | None:
+    """Of a fusion node the home of the other chain; None for that one itself."""
     try:
         named = read_toml(layout.config_file).get("fusion", {}).get("supervision_home", "")
     except (InvalidConfig, tomllib.TOMLDecodeError):
         named = ""
-    return HomeLayout(Path(os.path.normpath(layout.path / str(named))))
+    return HomeLayout(Path(os.path.normpath(layout.path / str(named)))) if named else None
 
 
 async def _ask(layout: HomeLayout) -> dict[str, Any] | None:

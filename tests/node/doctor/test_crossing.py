@@ -7,7 +7,10 @@ from typing import Any
 import pytest
 
 from node.doctor.crossing import examine_relay
+from node.relay.service import RelayService
 from tests.node.doctor.statuses import direction
+from tests.node.relay.test_idle import register
+from tests.node.two_chains import two_chains
 
 
 def found(*standing: str, **changes: Any) -> list[tuple[str, str]]:
@@ -45,3 +48,20 @@ def test_only_the_standing_chain_is_named_when_it_explains_what_waits() -> None:
 
 def test_nothing_is_said_of_what_waits_while_the_node_catches_up() -> None:
     assert found(catching_up=True, unanswered=7, oldest_ms=200_000) == []
+
+
+async def test_real_relays_are_judged_as_they_are() -> None:
+    async with two_chains(introduce=False, authorities=1, empty_block_ms=300) as world:
+        await world.kill_authority(0)
+        watching = RelayService(*world.ends(0))
+
+        def codes() -> set[str]:
+            return {finding.code for finding in examine_relay(watching.document(), [])}
+
+        assert codes() == {"relay.apart"}
+        await register(world, 3_000)
+        await world.until(lambda: codes() == set())
+        await world.kill_relay(0)
+        await world.until(lambda: codes() == {"relay.stale"})
+        world.start_relay(0)
+        await world.until(lambda: codes() == set())
