@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -106,7 +108,7 @@ class Metrics:
             return
         read_s, size = self._sizes.get(directory, (-SIZE_EVERY_S, 0))
         if time.monotonic() - read_s >= SIZE_EVERY_S:
-            size = sum(file.stat().st_size for file in directory.iterdir() if file.exists())
+            size = _size_bytes(directory)
             self._sizes[directory] = (time.monotonic(), size)
         sink.put(m.STORE_BYTES, size, source.name)
 
@@ -117,3 +119,11 @@ class Metrics:
             if part not in self._errors:
                 log.exception("metrics_part_failed", part=part)
             self._errors[part] = self._errors.get(part, 0) + 1
+
+
+def _size_bytes(directory: Path) -> int:
+    size = 0
+    for entry in os.scandir(directory):
+        with contextlib.suppress(FileNotFoundError):  # the store removes files while it is looked at
+            size += entry.stat().st_size
+    return size

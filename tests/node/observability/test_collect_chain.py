@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 
@@ -169,3 +170,18 @@ async def test_validators_are_not_silent_when_the_chain_has_nothing_to_say(monke
         source.core.driver.votes.heard_ms[other] -= 120_000
         source.core.synchroniser.on_disconnected(cluster.members[1].transport.peer_id)
         assert collect_chain.silent_validators(source) == [other]
+
+
+async def test_size_of_the_store_is_read_once_a_minute_when_many_ask(tmp_path: Path) -> None:
+    async with running(Cluster(1)) as cluster:
+        source = source_of(cluster.core(0))
+        source.store_dir = tmp_path
+        (tmp_path / "a.ldb").write_bytes(b"x" * 1_000)
+        metrics = metrics_of(sources_of(source))
+        assert value(read(metrics), "store_size_bytes") == 1_000
+        (tmp_path / "b.ldb").write_bytes(b"x" * 500)
+        assert value(read(metrics), "store_size_bytes") == 1_000
+        metrics._sizes.clear()
+        (tmp_path / "c.ldb").symlink_to(tmp_path / "gone")  # removed between listing and looking
+        assert value(read(metrics), "store_size_bytes") == 1_500
+        assert not any(name == "tidegate_collect_errors_total" for name, _ in read(metrics))
