@@ -9,11 +9,15 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import pytest
+
 from contracts.bridge.records import BUSINESS, SUPERVISION
+from ledger.errors import InvalidConfig
 from node.config_sections import TelemetrySection
 from node.core import NodeCore
 from node.observability.span_queue import SpanQueue
 from node.observability.telemetry import Telemetry
+from node.observability.tracer import origins
 from node.relay.service import RelayService
 from tests.node import traffic
 from tests.node.cluster import Cluster, running
@@ -149,7 +153,7 @@ async def test_chain_goes_on_when_the_collector_answers_with_errors() -> None:
         assert collector.spans == []
 
 
-async def test_oldest_open_transaction_is_forgotten_when_too_many_wait(monkeypatch) -> None:
+async def test_oldest_open_transaction_is_forgotten_when_too_many_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     from node.observability import tracer
 
     monkeypatch.setattr(tracer, "MAX_OPEN", 2)
@@ -169,3 +173,17 @@ def test_nothing_of_telemetry_or_metrics_is_loaded_when_it_is_off() -> None:
     code = f"import sys, node.app; print([n for n in sys.modules if n.startswith({heavy})])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+async def test_error_says_what_to_install_when_the_extra_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "node.observability.span_export", None)
+    section = TelemetrySection(otlp_endpoint="http://127.0.0.1:4318")
+    with pytest.raises(InvalidConfig) as caught:
+        Telemetry(section, [], None, node="n0", organisation="Member 0")
+    assert (caught.value.code, caught.value.data["key"]) == ("telemetry_missing", "telemetry.otlp_endpoint")
+    assert "tidegate[telemetry]" in caught.value.message
+
+
+async def test_origins_are_none_when_a_delivery_does_not_decode() -> None:
+    assert origins(b"\xff", 1_000) == []
+    assert origins(b"", 1_000) == []
