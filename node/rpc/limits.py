@@ -13,6 +13,8 @@ MAX_BUDGETS: Final = 4_096
 """Clients or addresses remembered; who was forgotten starts afresh."""
 GUESSES_AT_ONCE: Final = 10
 GUESSES_PER_SECOND: Final = 1
+GUESSES_OF_ALL: Final = 100
+"""Wrong tokens a second that are looked at and logged, from all addresses together."""
 
 
 class Budgets:

@@ -29,7 +29,7 @@ from node.rpc.connection import Client
 from node.rpc.discover import DiscoverMethods
 from node.rpc.dispatch import Caller, Dispatcher
 from node.rpc.errors import error_object
-from node.rpc.limits import Budgets, Places, guess_budget
+from node.rpc.limits import GUESSES_OF_ALL, Budgets, Places, guess_budget
 from node.rpc.listening import Listeners, sweeping
 from node.rpc.method import Area, Scope
 from node.rpc.refusals import Refused
@@ -96,6 +96,7 @@ class RpcServer:
         self._tls = server_tls(settings) if settings.listen else None
         self._tls_seen = self._tls_files()
         self._guesses = guess_budget()
+        self._all_guesses = Budgets(GUESSES_OF_ALL, GUESSES_OF_ALL)
         self._runner: web.AppRunner | None = None
         self._listeners: Listeners | None = None
         self._sweeper: asyncio.Task[None] | None = None
@@ -177,7 +178,7 @@ class RpcServer:
             given = request.headers.get("X-Request-Id", "")
             request_id = given if _REQUEST_ID.fullmatch(given) else f"{self._boot}-{next(self._ids)}"
             structlog.contextvars.bind_contextvars(request_id=request_id, client="unknown")
-            headers: dict[str, str] = {"X-Request-Id": request_id}
+            headers: dict[str, str] = {"X-Request-Id": request_id, "Server": "tidegate"}
             try:
                 credential = self._admit(request, headers)
                 structlog.contextvars.bind_contextvars(client=credential.client.name)
@@ -256,7 +257,7 @@ class RpcServer:
         credential = self._access.network_peer(address, transport.get_extra_info("peercert"), token.strip())
         if credential is not None:
             return credential
-        if self._guesses.take(address, 1):
+        if self._guesses.take(address, 1) or self._all_guesses.take("", 1):
             raise Refused(429, "overloaded", "too many wrong tokens from this address", retry_after_s=10, close=True)
         log.warning("rpc_unauthenticated", address=address, shown="token" if token else "nothing")
         words = "send `Authorization: Bearer TOKEN` (see `tidegate rpc token`), or a known client certificate"
@@ -298,6 +299,9 @@ class RpcServer:
         if request.method != "GET" or request.headers.get("Upgrade", "").lower() != "websocket":
             words = "open a WebSocket here (GET with Upgrade: websocket); POST to / for single calls"
             raise Refused(405, "http_method_wrong", words, headers={"Allow": "GET"})
+        own = sum(other.client.name == credential.client.name for other in self._sockets)
+        if credential.client.address != "unix" and own >= max(1, self.settings.max_connections // 2):
+            raise Refused(503, "overloaded", "this client has half of all connections", retry_after_s=1)
         connection = WebSocketConnection(
             credential, request_id, self.dispatcher, self.places, self.settings.max_body_bytes
         )

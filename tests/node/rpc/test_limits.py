@@ -8,6 +8,7 @@ import zlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from ledger.errors import Overloaded
@@ -208,6 +209,18 @@ def test_places_are_given_back_when_clients_leave() -> None:
     for name in ("a", "a", "b", "b"):
         places.leave(name)
     assert (places.taken, places._by_client) == (0, {})
+
+
+async def test_one_client_leaves_half_of_the_connections_to_others_when_it_opens_websockets(tmp_path: Path) -> None:
+    async with gate(tmp_path, max_connections=8) as door:
+        held = [await door.websocket(Scope.READ) for _ in range(4)]
+        with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
+            await door.websocket(Scope.READ)
+        assert caught.value.status == 503
+        async with door.websocket(Scope.SUBMIT):
+            pass
+        for each in held:
+            await each.close()
 
 
 # --- what is said about a request -------------------------------------------------------------------------------------
