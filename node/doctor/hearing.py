@@ -151,6 +151,7 @@ def _validator(one: Mapping[str, Any], unreachable: Mapping[str, str], patience_
     else:
         # Heard through others: votes come with blocks, and not at all in the seconds between them.
         there = heard <= patience_ms and (lost is None or lost > heard)
-    silent = None if there or heard is None else heard
+    known = [ago for ago in (heard, lost) if ago is not None]
+    silent = None if there else min(known, default=None)
     why = "" if there else unreachable.get(str(one["peer_id"]), "")
     return Validator(name_of(one), one["key"], there, silent, why)

@@ -29,6 +29,8 @@ from node.surroundings.finding import Finding
 
 TAIL_BYTES: Final = 64 * 1024
 TAIL_LINES: Final = 12
+"""Grave ones; where there are none, the ``LAST_LINES``."""
+LAST_LINES: Final = 3
 MAX_LINE: Final = 300
 DEFAULT_LOG: Final = "log/node.log"
 """Where a local network's nodes log."""
@@ -194,7 +196,7 @@ def _tail(file: Path) -> tuple[str, ...]:
     except OSError:
         return ()
     grave = [words for words, is_grave in lines if is_grave]
-    return tuple((grave or [words for words, _ in lines])[-TAIL_LINES:])
+    return tuple(grave[-TAIL_LINES:] or [words for words, _ in lines[-LAST_LINES:]])
 
 
 def _shown(line: str) -> tuple[str, bool]:
