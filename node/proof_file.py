@@ -1,7 +1,8 @@
 """Proofs in files: one file that shows a header, a transaction or a state record to whoever has the genesis file.
 
 They are evidence bundles (``node.evidence_bundle``) whose kinds are named here: JSON that a person can read, in one
-form only, every byte of which counts.
+form only, every byte of which counts. ``check`` is a hash of the rest: a proof that one key is absent may be as good
+for another one, and what happened to a file on its way shall not pass as that.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from msgspec import Meta
 
 from ledger.block import OK, Header, block_id
 from ledger.document import to_document
-from ledger.encoding import Codec, Record, encode
+from ledger.encoding import Codec, Record, digest, encode
 from ledger.errors import InvalidInput, InvalidProof, PeerMisbehaved
 from ledger.genesis import Genesis
 from ledger.light_client import ClientState
@@ -45,6 +46,7 @@ KIND_STATE: Final = "state_proof"
 KIND_CHANGE: Final = "change_proof"
 MAX_TRIES: Final = 4
 
+_Hash = Annotated[bytes, Meta(min_length=32, max_length=32)]
 _Changes = Annotated[tuple[HeaderProof, ...], Meta(max_length=MAX_FOLLOWED)]
 
 
@@ -53,6 +55,7 @@ class HeaderFile(Record, frozen=True):
 
     changes: _Changes
     proof: HeaderProof
+    check: _Hash
 
 
 class TransactionFile(Record, frozen=True):
@@ -60,6 +63,7 @@ class TransactionFile(Record, frozen=True):
 
     changes: _Changes
     proof: TransactionProof
+    check: _Hash
 
 
 class StateFile(Record, frozen=True):
@@ -67,6 +71,7 @@ class StateFile(Record, frozen=True):
 
     changes: _Changes
     proof: StateProofAt
+    check: _Hash
 
 
 class ChangeFile(Record, frozen=True):
@@ -74,6 +79,7 @@ class ChangeFile(Record, frozen=True):
 
     changes: _Changes
     proof: ChangeProof
+    check: _Hash
 
 
 Proof = HeaderProof | TransactionProof | StateProofAt | ChangeProof
@@ -141,8 +147,7 @@ async def fetch_proof(source: ProofSource, genesis: Genesis, kind: str, params: 
             before = steps
         if answer.changes:
             continue
-        content = KINDS[kind](tuple(step.proof for step in before), _decode(codec, answer.proof))
-        data = write_bundle(kind, (genesis.hash,), content)
+        data = write_proof(kind, genesis, tuple(step.proof for step in before), _decode(codec, answer.proof))
         try:
             shown = verify_proof(read_bundle(data), genesis)
         except InvalidInput as error:
@@ -152,6 +157,23 @@ async def fetch_proof(source: ProofSource, genesis: Genesis, kind: str, params: 
             raise PeerMisbehaved(f"the node's proof is of another {other}", code="proof_other", field=other)
         return data
     raise PeerMisbehaved("the node says again and again that the set of validators changed", code="follow_stalled")
+
+
+def write_proof(kind: str, genesis: Genesis, changes: tuple[HeaderProof, ...], proof: Any) -> bytes:
+    """The file's bytes; nothing is verified.
+
+    Args:
+        kind: of ``KINDS``.
+        genesis: of the chain.
+        changes: headers that hand over from the genesis file's set to the one that certified the proof's header.
+        proof: the kind's.
+    """
+    content = KINDS[kind](changes, proof, _check(kind, genesis, changes, proof))
+    return write_bundle(kind, (genesis.hash,), content)
+
+
+def _check(kind: str, genesis: Genesis, changes: tuple[HeaderProof, ...], proof: Proof) -> bytes:
+    return digest(b"tidegate/proof-file", genesis.chain_id, kind.encode(), encode(changes), encode(proof))
 
 
 async def _ask(source: ProofSource, method: str, params: dict[str, Any], known_height: int) -> ProvedAnswer:
@@ -200,9 +222,12 @@ def verify_proof(bundle: Bundle, genesis: Genesis) -> Shown:
     except InvalidInput as error:
         raise InvalidProof(f"changes: {error.message}", code=error.code, field="changes") from error
     try:
-        return _show(bundle.kind, content.proof, client, genesis.name)
+        shown = _show(bundle.kind, content.proof, client, genesis.name)
     except InvalidInput as error:
         raise InvalidProof(f"proof: {error.message}", code=error.code, field="proof") from error
+    if content.check != _check(bundle.kind, genesis, content.changes, content.proof):
+        refuse("check", "the file is not as it was written", "bundle_check_wrong")
+    return shown
 
 
 def _show(kind: str, proof: Proof, client: ClientState, chain: str) -> Shown:
@@ -244,8 +269,3 @@ def _show(kind: str, proof: Proof, client: ClientState, chain: str) -> Shown:
 
 def _hex(value: bytes | None) -> str | None:
     return None if value is None else value.hex()
-
-
-def proof_bytes(content: Content) -> int:
-    """Size of the proof alone, canonically encoded: what travels over the RPC, before hex."""
-    return len(encode(content.proof))

@@ -281,6 +281,17 @@ async def test_a_fork_is_found_when_another_node_shows_another_chain(common: int
     assert light.fork is fork
 
 
+async def test_a_fork_is_found_when_two_answers_meet_that_were_asked_for_at_once():
+    first, second = await forked(5, 2, 2, cluster_of(4, rotates=False))
+    light = LightClient(first.genesis)
+    await light.follow(Asked(first))
+    begun = LightClient(first.genesis).state
+    rival = Step(await header_of(second, 7), second.chain.store.history_inclusion(0, 7))
+    with pytest.raises(ForkFound):
+        light.accept(rival, begun)
+    assert light.fork is not None
+
+
 async def test_no_fork_is_found_when_a_node_only_claims_one():
     """Without certificates of both sides nobody can freeze a client."""
     first, second = await forked(5, 3, 9, cluster_of(4, rotates=False))
