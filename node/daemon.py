@@ -160,7 +160,7 @@ class _Process:
 
         beside = asyncio.create_task(upkeep.run(), name="upkeep")
         try:
-            await run_mended(homes, stop, run_app)
+            await run_mended(homes, stop, run_app, self._notifier)
         finally:
             beside.cancel()
             await asyncio.wait((beside,))

@@ -7,6 +7,7 @@ and takes its place by a rename when it is whole.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,7 +86,7 @@ async def prepare(place: Place, *, rejoin: bool = False, scan_all: bool = False)
         except StorageFault as error:
             await _replace(place, None, error)
             continue
-        fault = scan(store) if scan_all and not attempt else None
+        fault = await asyncio.to_thread(scan, store) if scan_all and not attempt else None
         if fault is not None:
             await _rebuild(place, store, fault)
         elif await _mended(place, store):
@@ -179,7 +180,7 @@ async def _replace(place: Place, damaged: LevelStore | None, fault: StorageFault
     discard(place.directory / NEW)
     reached, complete = 0, False
     if damaged is None:
-        damaged = _repaired(place)
+        damaged = await asyncio.to_thread(_repaired, place)
     if damaged is not None:
         try:
             reached, complete = await salvage(place.genesis, damaged, place.directory / NEW)

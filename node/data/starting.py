@@ -7,7 +7,8 @@ runs on in the same process. What cannot be mended ends the process with the exi
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Final
 
 import structlog
@@ -16,11 +17,13 @@ from ledger.errors import DiskFull, StorageFault, TidegateError
 from node.data.mending import Place, prepare
 from node.data.peer_link import PeerLink
 from node.home import Home
+from node.sd_notify import Notifier
 
 log = structlog.get_logger(__name__)
 
 MAX_MENDS: Final = 3
 """Times that one process mends its data after it has begun to run; the next fault ends it."""
+TELL_S: Final = 5.0
 SNAPSHOT_NEEDED: Final = "snapshot_needed"
 
 
@@ -43,13 +46,19 @@ def place_of(home: Home) -> Place:
     return Place(home.genesis, home.data_dir, link if reachable else None, config.storage.join_from_snapshot)
 
 
-async def run_mended(homes: Sequence[Home], stop: asyncio.Event, run: Callable[[], Awaitable[None]]) -> None:
+async def run_mended(
+    homes: Sequence[Home],
+    stop: asyncio.Event,
+    run: Callable[[], Awaitable[None]],
+    notifier: Notifier | None = None,
+) -> None:
     """Prepares the data of ``homes`` and runs the node, again where damage ended it.
 
     Args:
         homes: opened and locked.
         stop: ends whatever is under way.
         run: builds and runs the node until ``stop`` is set.
+        notifier: tells the service manager that getting data takes its time.
 
     Raises:
         StorageFault: what is damaged cannot be mended.
@@ -61,7 +70,8 @@ async def run_mended(homes: Sequence[Home], stop: asyncio.Event, run: Callable[[
         for home in homes:
             rejoin = fault is not None and fault.code == SNAPSHOT_NEEDED and _is_of(fault, home)
             work = prepare(place_of(home), rejoin=rejoin, scan_all=fault is not None and not rejoin)
-            mended |= await _unless(stop, work) or False
+            async with _patience(notifier):
+                mended |= await _unless(stop, work) or False
         if stop.is_set():
             return
         if fault is not None and not mended:
@@ -80,6 +90,27 @@ async def run_mended(homes: Sequence[Home], stop: asyncio.Event, run: Callable[[
             return
         log.error("storage_fault_while_running", code=fault.code, why=fault.message)
     raise fault or StorageFault("the data is damaged")
+
+
+@asynccontextmanager
+async def _patience(notifier: Notifier | None) -> AsyncIterator[None]:
+    """Keeps the service manager from ending a node whose data takes longer than a start may."""
+    if notifier is None or not notifier.enabled:
+        yield
+        return
+
+    async def tell() -> None:
+        while True:
+            await asyncio.sleep(TELL_S)
+            notifier.extend(10 * TELL_S)
+            notifier.watchdog()
+            notifier.status("getting its data")
+
+    task = asyncio.create_task(tell())
+    try:
+        yield
+    finally:
+        task.cancel()
 
 
 async def _unless(stop: asyncio.Event, work: Awaitable[bool]) -> bool | None:
