@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from ledger.errors import TidegateError
 from ledger.genesis import Parameters
 from node.cli.exit_codes import CONFIG, INVALID_INPUT, OK, STORAGE
 from node.client import Client
@@ -150,3 +151,45 @@ async def test_what_operators_do_with_a_node_s_data(start: Start, seed: int, tmp
         await assert_agreement(load)
         await devnet.stop(["node0"])
         await chain_goes_on(nodes[1:], 2)
+
+
+async def test_a_running_node_mends_itself_or_stops_when_its_tables_are_damaged(start: Start, seed: int) -> None:
+    """Bytes of LevelDB's tables change under the running daemon: what it reads from them is refused and mended."""
+    moments = random.Random(seed)
+    async with start() as devnet:
+        load = Load(devnet.network, seed)
+        victim = devnet.network.node("node2")
+        async with load.running():
+            await load.wait_more(60)
+            # A restart moves what was in the log into tables.
+            await devnet.stop([victim.name])
+            await devnet.start_one(victim.name)
+            await load.wait_more(10)
+            for file in (victim.home / "data" / "chain").glob("*.ldb"):
+                with file.open("r+b") as table:
+                    for _ in range(40):
+                        table.seek(moments.randrange(file.stat().st_size))
+                        table.write(moments.randbytes(1))
+            # Whoever asks the victim for a block gets it, or hears that it cannot be had.
+            for height in range(await height_of(devnet.network.nodes[0])):
+                await _asked_until_true(devnet, victim, height)
+            await load.wait_more(10)
+        if devnet.pid(victim.name) is None:
+            assert (await run_node(victim.home))[0] in (STORAGE, None)
+            await devnet.stop([victim.name])
+            await devnet.start_one(victim.name)
+        await serves_the_truth(victim, devnet.network.nodes[0])
+        await assert_agreement(load)
+
+
+async def _asked_until_true(devnet: Devnet, victim: NetworkNode, height: int) -> None:
+    """One block of the victim is the healthy node's, or an error; an answer that differs fails."""
+    (truth,) = await ask(devnet.network.nodes[0], "block.get", [{"height": height}])
+    try:
+        async with Client(victim.socket) as client:
+            told = await client.call("block.get", {"height": height})
+    except TidegateError as error:
+        print(f"block {height}: {error.code}")
+        return
+    for part in ("block_id", "header", "transactions", "receipts"):
+        assert told[part] == truth[part]
