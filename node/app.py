@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Final
 
@@ -112,8 +113,10 @@ class App:
             if self.telemetry is not None:
                 stack.push_async_callback(self.telemetry.stop)
                 self.telemetry.start()
+            begun: list[ChainHost] = []
+            stack.push_async_callback(self._stop_hosts, begun)
             for host in self.hosts:
-                stack.push_async_callback(self._stop_host, host)
+                begun.append(host)
                 await host.start()
             gc.collect()
             gc.freeze()
@@ -159,6 +162,12 @@ class App:
             f"{host.home.genesis.name}: height {host.core.chain.tip.height}, {len(host.core.transport.peers())} peers"
             for host in self.hosts
         )
+
+    async def _stop_hosts(self, hosts: Sequence[ChainHost]) -> None:
+        """All at once: each may have a listener that takes its time."""
+        async with asyncio.TaskGroup() as group:
+            for host in hosts:
+                group.create_task(self._stop_host(host), name="stop")
 
     @staticmethod
     async def _stop_host(host: ChainHost) -> None:

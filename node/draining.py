@@ -39,6 +39,7 @@ async def drain(core: NodeCore, timeout_s: float = DRAIN_S) -> bool:
             break
         await asyncio.sleep(POLL_S)
     await core.driver.between_blocks()
+    core.gateway.release()
     log.info("drained", height=core.chain.tip.height, waiting=len(core.mempool), handed_in_here=left)
     return not left
 

@@ -46,6 +46,7 @@ class LocalGateway:
         self._intake = intake
         self._waiters: dict[TxId, list[asyncio.Future[Outcome]]] = {}
         self._next_block = asyncio.Event()
+        self._released = False
 
     # --- what the daemon tells us -----------------------------------------------------------------------------------
 
@@ -74,6 +75,18 @@ class LocalGateway:
     def waiting(self) -> int:
         """Transactions whose outcome somebody waits for."""
         return len(self._waiters)
+
+    def release(self) -> None:
+        """The node ends: whoever waits for a block or an outcome gets what is known now, also from now on."""
+        self._released = True
+        # A new one at once: who follows events goes on waiting, until it is cancelled.
+        self._next_block.set()
+        self._next_block = asyncio.Event()
+        for tx_id, futures in list(self._waiters.items()):
+            status = "pending" if tx_id in self._mempool else "unknown"
+            for future in futures:
+                if not future.done():
+                    future.set_result(Outcome(tx_id, status, "", 0, 0, (), ()))
 
     # --- Gateway ----------------------------------------------------------------------------------------------------
 
@@ -133,6 +146,8 @@ class LocalGateway:
             known = await self.outcome(tx_id)
             if known.height or known.code:
                 return known
+        if self._released:
+            return await self.outcome(tx_id)
         try:
             async with asyncio.timeout(timeout_s):
                 return await future
@@ -240,6 +255,8 @@ class LocalGateway:
         try:
             async with asyncio.timeout(timeout_s):
                 while self._chain.tip.height < height:
+                    if self._released:
+                        return False
                     await self._next_block.wait()
         except TimeoutError:
             return False

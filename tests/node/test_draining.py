@@ -90,3 +90,40 @@ async def test_it_ends_at_once_when_nothing_is_under_way() -> None:
         async with asyncio.timeout(PATIENCE_S):
             assert await drain(cluster.core(0), LONG_S)
         assert cluster.nodes[0].height == 0
+
+
+async def test_whoever_still_waits_gets_what_is_known_when_the_drain_is_over() -> None:
+    async with running(Cluster(4), 0) as cluster:
+        core = cluster.core(0)
+        here, elsewhere = cluster.transfer(0, 1, 1), cluster.transfer(1, 0, 1)
+        for_tx = asyncio.create_task(core.gateway.submit_and_wait(here, LONG_S))
+        for_other = asyncio.create_task(core.gateway.wait(elsewhere.tx_id, LONG_S))
+        for_block = asyncio.create_task(core.gateway.wait_for_height(9, LONG_S))
+        await cluster.wait(lambda: core.mempool.has_local, PATIENCE_S)
+        async with asyncio.timeout(PATIENCE_S):
+            await drain(core, LONG_S)
+            assert (await for_tx).status == "pending"
+            assert (await for_other).status == "unknown"
+            assert not await for_block
+            # Who comes between this and the end is not kept either.
+            assert (await core.gateway.wait(here.tx_id, LONG_S)).status == "pending"
+            assert not await core.gateway.wait_for_height(9, LONG_S)
+
+
+async def test_a_service_that_follows_events_sleeps_on_when_the_drain_is_over() -> None:
+    async with running(Cluster(1, empty_block_ms=3_600_000)) as cluster:
+        core = cluster.core(0)
+        seen: list[int] = []
+
+        async def follow() -> None:
+            async for block in core.gateway.events(0):
+                seen.append(block.height)
+
+        following = asyncio.create_task(follow())
+        await cluster.wait(lambda: seen == [0], PATIENCE_S)
+        await drain(core, LONG_S)
+        for _ in range(100):
+            await asyncio.sleep(0)  # a follower that spins would never give the loop back
+        assert not following.done()
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
