@@ -67,6 +67,12 @@ CODES: Final = (
         proof_withheld | the node does not prove what it says
         light_state_damaged | the light client's file is damaged | delete it, and follow again
         light_state_foreign | the light client's file is of another chain | use one file for each chain
+        claim_false | the node's plain answer is not what it proved
+        chain_other | the node is of another chain than the genesis file | check its address
+        notification_false | an entry of a subscription is not what the block says
+        bundle_kind_unknown | the file is no proof of a known kind | check it with `tidegate evidence verify`
+        bundle_chain_other | the file's proof is of another chain | give that chain's genesis file
+        bundle_check_wrong | the file is not as it was written | get it again
         """,
     ),
     *rows(
