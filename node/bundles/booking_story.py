@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contracts.commission.calls import Booked, Cancelled, Settled, SettlementRequest
+from contracts.commission.state import policy_key
 from node.bundles.booking_rules import CheckedBooking
 from node.bundles.chains import ProvedChain
 from node.bundles.flow_story import sealed_facts
@@ -122,6 +123,16 @@ def booking_statements(found: CheckedBooking, chain: ProvedChain) -> list[str]:
 
 def booking_gaps(found: CheckedBooking, chain: ProvedChain) -> list[str]:
     """What the bundle does not show of the booking."""
+    said: Booked = found.booked.said
+    key = policy_key(said.agreement, said.policy)
+    standing, kept = chain.standing(found.address, key), chain.newest(found.address, key)
+    if standing is not None and kept is not None and standing.value == kept.value:
+        return [
+            (
+                f"The policy's record still stood so after block {standing.height} of chain {chain.genesis.name}; whether "
+                "the booking was cancelled or corrected after that block is not shown."
+            )
+        ]
     return [
         (
             f"Whether the booking was cancelled or corrected after block {found.head_height} of chain "

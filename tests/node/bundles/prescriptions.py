@@ -27,6 +27,7 @@ from node.flow.errors import StageRefused
 from node.regulator import participants
 from tests.node.bundles.made import Made, sources
 from tests.node.flow.imports import sample
+from tests.node.services.test_supervised import NAME, Insured
 from tests.node.two_chains import World, two_chains
 
 PATIENT = SigningKey(b"p" * 32)
@@ -93,6 +94,13 @@ async def _make() -> Made:
     options = {"empty_block_ms": 100, "checkpoint_interval": INTERVAL}
     async with two_chains(supervision_validators=5, rotation=rotation, **options) as world:
         flow = await prescribe(world)
+        insured = Insured(world)
+        await insured.agree()
+        insured.start()
+        await insured.sell("P1", 300_000)
+        await world.until(lambda: insured.now().paid == 9_000, 60)
+        booking = await insured.books.booking(NAME, "P1")
+        assert booking is not None
         await world.calm(60)
         chains = [net.core(0).chain for net in (world.business, world.supervision)]
         goals = [chain.tip.height + 3 * INTERVAL for chain in chains]
@@ -104,6 +112,8 @@ async def _make() -> Made:
                     "whole": await Exporter(business, supervision, documents=True).flow(flow),
                     "opinion": await Exporter(business, supervision).sealed_record(flow, "opinion", 1),
                 }
+                record = booking.record.transaction_id
+                bundles["booked"] = await Exporter(business, supervision).booking("commission", record)
                 with patch("node.bundles.source.PAGE_BLOCKS", 4), patch("node.bundles.exporting.PAGE_BLOCKS", 4):
                     bundles["paged"] = await Exporter(business, supervision).flow(flow)
         return Made(world.business.genesis, world.supervision.genesis, bundles)

@@ -15,6 +15,7 @@ from tests.node.cluster import make_genesis
 from tests.node.misbehaving import MEMBERS
 from tests.node.misbehaving import written as fault
 
+pytestmark = pytest.mark.xdist_group("bundles")
 OUTCOMES = {
     "note": "closed",
     "early": "open",

@@ -19,6 +19,7 @@ from node.bundles.records import EvidenceContent
 from node.evidence_bundle import content_of, read_bundle
 from tests.node.bundles.made import made
 
+pytestmark = pytest.mark.xdist_group("bundles")
 LEAVES = st.lists(st.binary(max_size=40), min_size=1, max_size=70)
 
 

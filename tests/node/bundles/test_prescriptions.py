@@ -13,6 +13,8 @@ from node.bundles.verifying import verify_record
 from node.evidence_bundle import content_of, read_bundle, write_bundle
 from tests.node.bundles.prescriptions import prescribed
 
+pytestmark = pytest.mark.xdist_group("bundles")
+
 
 def content(name: str = "prescription") -> EvidenceContent:
     return content_of(read_bundle(prescribed().bundles[name]), EvidenceContent)
@@ -90,6 +92,8 @@ def test_the_state_at_a_checkpoint_says_until_when_nothing_happened() -> None:
     assert any(
         gap.startswith("The flow still stood so after block ") for gap in prescribed().story("prescription").gaps
     )
+    (gap,) = prescribed().story("booked").gaps
+    assert gap.startswith("The policy's record still stood so after block ")
 
 
 def test_a_bundle_is_refused_when_an_epoch_is_left_out() -> None:

@@ -18,6 +18,7 @@ from node.bundles.report_pdf import latin, pdf_report
 from node.bundles.story import Item, Story
 from tests.node.bundles.made import made
 
+pytestmark = pytest.mark.xdist_group("bundles")
 EVIL = [
     "<script>alert(1)</script>",
     '"><img src=x onerror=alert(1)>',

@@ -20,6 +20,7 @@ from node.bundles.verifying import verify_record
 from node.evidence_bundle import content_of, read_bundle, write_bundle
 from tests.node.bundles.made import made
 
+pytestmark = pytest.mark.xdist_group("bundles")
 NAMES = (
     "note",
     "suspended",

@@ -24,7 +24,7 @@ from tests.node.bundles.prescriptions import prescribe
 from tests.node.services.test_supervised import NAME, Insured
 from tests.node.two_chains import two_chains
 
-Answers = dict[str, tuple[int, str]]
+pytestmark = pytest.mark.xdist_group("evidence_records")
 
 
 def run(*arguments: str) -> Result:
