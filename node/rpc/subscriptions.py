@@ -31,6 +31,7 @@ from node.rpc.subscriptions_records import (
     Notification,
     Subscribe,
     Subscribed,
+    Topic,
     Unsubscribe,
     Unsubscribed,
 )
@@ -102,6 +103,7 @@ class SubscriptionHub:
         self.opened = 0
         self.stopping = False
         self._grown = asyncio.Event()
+        self._accounts = 0
         self._ids = count(1)
         self._running: dict[str, _Subscription] = {}
         self._connections: dict[str, set[_Subscription]] = {}
@@ -113,9 +115,11 @@ class SubscriptionHub:
 
     # --- what the daemon tells us -----------------------------------------------------------------------------------
 
-    def on_committed(self, _committed: Committed) -> None:
+    def on_committed(self, committed: Committed) -> None:
         """A block is on the disk; costs nothing while nobody follows."""
         if self._running:
+            if self._accounts:
+                self.topics.note_spent(committed.height, committed.candidate.result.spent)
             self._grown.set()
             self._grown = asyncio.Event()
 
@@ -150,6 +154,7 @@ class SubscriptionHub:
         subscription = _Subscription(self, name, asked, wanted, connection, cursor)
         self._running[name] = subscription
         self.opened += 1
+        self._accounts += asked.topic == Topic.ACCOUNT
         if connection.id not in self._connections:
             self._connections[connection.id] = set()
             connection.on_close(lambda: self._lost(connection.id))
@@ -196,11 +201,14 @@ class SubscriptionHub:
 
     def ended(self, subscription: _Subscription, code: str) -> None:
         """A subscription is over; ``code`` is empty when the client ended it."""
-        if self._running.pop(subscription.name, None) is not None and code:
-            self.closed[code] += 1
+        if self._running.pop(subscription.name, None) is not None:
+            self._accounts -= subscription.topic == Topic.ACCOUNT
+            if code:
+                self.closed[code] += 1
         self._connections.get(subscription.connection.id, set()).discard(subscription)
         if not self._running:
             self.shelf.clear()
+            self.topics.clear()
 
     def _lost(self, connection: str) -> None:
         for subscription in self._connections.pop(connection, set()).copy():
@@ -224,6 +232,7 @@ class _Subscription:
     ) -> None:
         self.name = name
         self.connection = connection
+        self.topic = asked.topic
         self._hub = hub
         self._asked = asked
         self._wanted = wanted

@@ -17,11 +17,13 @@ import msgspec
 from ledger.block import Event, Header, Receipt, block_id, receipt_codec
 from ledger.errors import InvalidInput
 from ledger.lock import AccountLock, parse_lock
-from ledger.transaction import OUTPOINT_BYTES, Output, Transaction
+from ledger.transaction import Output, Transaction
 from ledger.types import Hash32
 from node.chain import Chain
 
 CACHED_BLOCKS: Final = 16
+CACHED_SOURCES: Final = 8
+"""Blocks, of at most 2 MiB, whose outputs were asked for last."""
 YIELD_EVERY: Final = 32
 """Transactions or receipts decoded between two yields: under a millisecond."""
 
@@ -169,23 +171,35 @@ class Outputs:
         self._genesis: list[Output] = [
             Output(asset.asset, supply.amount, supply.lock) for asset in chain.genesis.assets for supply in asset.supply
         ]
+        self._blocks: OrderedDict[int, list[bytes]] = OrderedDict()
 
     def find(self, outpoint: bytes) -> Output | None:
-        """The output, or None when the block that made it is pruned here."""
-        if len(outpoint) != OUTPOINT_BYTES:
-            return None
+        """The output, or None when the block that made it is pruned here. Reads a whole block where it must."""
         tx_id, index = outpoint[:-4], int.from_bytes(outpoint[-4:], "big")
         if tx_id == self._chain.genesis.hash:
             return self._genesis[index]
-        store = self._chain.store
-        place = store.find_transaction(tx_id)
+        place = self._chain.store.find_transaction(tx_id)
         if place is None:
             return None
         try:
-            wire = store.transactions(place[0])[place[1]]
+            wire = self._wires(place[0])[place[1]]
         except InvalidInput:
             return None
         return Transaction.decode(wire).body.outputs[index]
+
+    def _wires(self, height: int) -> list[bytes]:
+        found = self._blocks.get(height)
+        if found is None:
+            found = self._blocks[height] = self._chain.store.transactions(height)
+            if len(self._blocks) > CACHED_SOURCES:
+                self._blocks.popitem(last=False)
+        else:
+            self._blocks.move_to_end(height)
+        return found
+
+    def clear(self) -> None:
+        """Forgets the blocks read."""
+        self._blocks.clear()
 
 
 @lru_cache(maxsize=4_096)

@@ -6,8 +6,12 @@ all entries of the topic in the block, so that a cursor means the same under any
 
 from __future__ import annotations
 
+import asyncio
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from time import monotonic
 from typing import Any, Final
 
 from contracts.bridge.state import find_client
@@ -43,6 +47,9 @@ _FILTERS: Final[Mapping[Topic, frozenset[str]]] = {
 }
 _ALL_FILTERS: Final = ("contract", "event", "flow", "account", "lock", "lane", "sequence")
 _EVENT_BYTES: Final = 64 * 1024
+KEPT_SPENT: Final = 64
+"""Blocks whose spent locks are kept; a follower of accounts further behind reads them from the store."""
+MAX_PAUSE_S: Final = 0.05
 
 
 def _of_supervision(kind: type[Record]) -> Codec[Any]:
@@ -67,12 +74,21 @@ _FLOW_EVENTS: Final[Mapping[str, Mapping[str, Codec[Any]]]] = {"flow": _moved, "
 
 @dataclass(frozen=True, slots=True)
 class Movement:
-    """An output that came to be or was spent; ``output`` is None where only its outpoint is known any more."""
+    """An output that came to be or was spent.
+
+    Attributes:
+        tx_id: of the transaction that did it.
+        direction: ``credit`` or ``debit``.
+        outpoint: of the output.
+        lock: its lock text; None where only its outpoint is known any more.
+        output: finds all of it.
+    """
 
     tx_id: bytes
     direction: str
     outpoint: bytes
-    output: Output | None
+    lock: str | None
+    output: Callable[[], Output | None]
 
 
 class Topics:
@@ -80,11 +96,16 @@ class Topics:
 
     Args:
         chain: whose.
+
+    Attributes:
+        spent: height → locks of the outputs that the block spent, by outpoint; where it is known, nobody looks for
+            outputs that nobody asked for.
     """
 
     def __init__(self, chain: Chain) -> None:
         self._chain = chain
         self._outputs = Outputs(chain)
+        self.spent: OrderedDict[int, Mapping[bytes, str]] = OrderedDict()
         self._kinds = {address: contract.kind for address, contract in chain.rules.contracts.items()}
         self._make: Mapping[Topic, Make] = {
             Topic.BLOCKS: _blocks,
@@ -94,6 +115,17 @@ class Topics:
             Topic.ACCOUNT: self._accounts,
             Topic.PACKET: self._packets,
         }
+
+    def note_spent(self, height: int, spent: Mapping[bytes, str]) -> None:
+        """Keeps which locks a new block's inputs had, for those who follow accounts."""
+        self.spent[height] = spent
+        if len(self.spent) > KEPT_SPENT:
+            self.spent.popitem(last=False)
+
+    def clear(self) -> None:
+        """Forgets all: nobody follows any more."""
+        self.spent.clear()
+        self._outputs.clear()
 
     async def entries(self, block: SharedBlock, topic: Topic) -> list[Entry]:
         """Every entry of a topic in a block, in order."""
@@ -172,6 +204,7 @@ class Topics:
     async def _accounts(self, block: SharedBlock) -> list[Entry]:
         movements: list[Movement] = []
         receipts = await block.receipts()
+        made: dict[bytes, Output] = {}
         count = 0
         async for transaction in slowly(await block.transactions()):
             receipt = receipts[count]
@@ -179,11 +212,25 @@ class Topics:
             if receipt.code != OK:
                 continue
             body, tx_id = transaction.body, transaction.tx_id
-            movements.extend(Movement(tx_id, "debit", bytes(o), self._outputs.find(o)) for o in body.inputs)
-            movements.extend(
-                Movement(tx_id, "credit", outpoint(tx_id, index), output) for index, output in enumerate(body.outputs)
-            )
+            movements += [await self._debit(tx_id, bytes(name), made, block.height) for name in body.inputs]
+            for index, output in enumerate(body.outputs):
+                name = outpoint(tx_id, index)
+                made[name] = output
+                movements.append(Movement(tx_id, "credit", name, output.lock, partial(_same, output)))
         return [Entry(index, movement, _movement_document(movement)) for index, movement in enumerate(movements)]
+
+    async def _debit(self, tx_id: bytes, name: bytes, made: Mapping[bytes, Output], height: int) -> Movement:
+        beside = made.get(name)
+        if beside is not None:
+            return Movement(tx_id, "debit", name, beside.lock, partial(_same, beside))
+        lock = self.spent.get(height, {}).get(name)
+        if lock is not None:
+            return Movement(tx_id, "debit", name, lock, partial(self._outputs.find, name))
+        began = monotonic()
+        found = self._outputs.find(name)
+        # History: whoever reads it waits as long as others had to, so that it takes half of the loop at most.
+        await asyncio.sleep(min(monotonic() - began, MAX_PAUSE_S))
+        return Movement(tx_id, "debit", name, None if found is None else found.lock, partial(_same, found))
 
 
 async def _blocks(block: SharedBlock) -> list[Entry]:
@@ -244,15 +291,22 @@ def _answer_document(tx_id: bytes, answer: Answer) -> Callable[[], Any]:
 
 
 def _movement_document(movement: Movement) -> Callable[[], Any]:
-    output = movement.output
-    return lambda: {
-        "tx_id": movement.tx_id.hex(),
-        "direction": movement.direction,
-        "outpoint": movement.outpoint.hex(),
-        "asset": None if output is None else output.asset,
-        "amount": None if output is None else output.amount,
-        "lock": None if output is None else output.lock,
-    }
+    def document() -> dict[str, Any]:
+        output = movement.output()
+        return {
+            "tx_id": movement.tx_id.hex(),
+            "direction": movement.direction,
+            "outpoint": movement.outpoint.hex(),
+            "asset": None if output is None else output.asset,
+            "amount": None if output is None else output.amount,
+            "lock": movement.lock,
+        }
+
+    return document
+
+
+def _same(output: Output | None) -> Output | None:
+    return output
 
 
 # --- filters ----------------------------------------------------------------------------------------------------------
@@ -287,8 +341,8 @@ def _moving(asked: Subscribe) -> Wanted:
     if lock is not None:
         parse_lock(lock)
         # What was pruned cannot be ruled out: the client knows its own outpoints.
-        return lambda movement: movement.output is None or movement.output.lock == lock
-    return lambda movement: movement.output is None or account in accounts_of(movement.output.lock)
+        return lambda movement: movement.lock is None or movement.lock == lock
+    return lambda movement: movement.lock is None or account in accounts_of(movement.lock)
 
 
 def _travelling(chain_id: bytes | None, sequence: int | None) -> Wanted:

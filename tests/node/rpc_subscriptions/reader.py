@@ -14,6 +14,7 @@ from node.rpc.connection import Client, ConnectionGone
 from node.rpc.method import Scope
 from node.rpc.subscriptions import SubscriptionHub, SubscriptionLimits
 from node.rpc.subscriptions_records import Kind, Subscribe, Subscribed
+from tests.node.rpc_subscriptions.recorded import spent_in
 
 _ids = count(1)
 
@@ -34,7 +35,9 @@ class Growing:
     def grow(self, blocks: int = 1) -> None:
         for _ in range(min(blocks, self.end - self.tip.height)):
             self.tip.height += 1
-            self.hub.on_committed(None)  # type: ignore[arg-type]
+            result = SimpleNamespace(spent=spent_in(self.tip.height))
+            committed = SimpleNamespace(height=self.tip.height, candidate=SimpleNamespace(result=result))
+            self.hub.on_committed(committed)  # type: ignore[arg-type]
 
 
 class Reader:

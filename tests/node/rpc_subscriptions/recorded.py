@@ -192,6 +192,18 @@ def _movements(chain: Chain, height: int, wanted: dict[str, Any]):
                 yield index, {**facts, **to_document(output)}
 
 
+@cache
+def spent_in(height: int) -> dict[bytes, str]:
+    """Locks of the outputs that existed before a block and are spent in it, by outpoint, as the execution says it."""
+    chain = recorded().chain
+    receipts = [receipt_codec.decode(data) for data in chain.store.receipts(height)]
+    taken = [Transaction.decode(wire) for wire in chain.store.transactions(height)]
+    good = [found for found, receipt in zip(taken, receipts, strict=False) if receipt.code == "ok"]
+    beside = {found.tx_id for found in good}
+    names = [bytes(name) for found in good for name in found.body.inputs if name[:32] not in beside]
+    return {name: _made(chain, name).lock for name in names}
+
+
 def _made(chain: Chain, name: bytes) -> Output:
     supply = [Output(a.asset, s.amount, s.lock) for a in chain.genesis.assets for s in a.supply]
     if name[:32] == chain.genesis.hash:

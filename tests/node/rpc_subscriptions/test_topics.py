@@ -6,7 +6,7 @@ import pytest
 
 from ledger.errors import InvalidInput, InvalidLock
 from node.rpc.subscriptions_records import Kind, Topic
-from tests.node.rpc_subscriptions.reader import Growing, Reader, items, subscribe
+from tests.node.rpc_subscriptions.reader import Growing, Reader, items, settle, subscribe
 from tests.node.rpc_subscriptions.recorded import FILTERS, expected, filter_of, recorded
 
 
@@ -85,5 +85,36 @@ async def test_debit_names_only_its_outpoint_when_the_output_is_pruned(monkeypat
         if item["direction"] == "debit"
     }
     assert own <= {item["outpoint"] for item in debits}, "no debit is missed; the client knows its own outpoints"
-    assert all(item["amount"] is None and item["lock"] is None for item in debits)
+    unknown = [item for item in debits if item["lock"] is None]
+    assert unknown
+    assert all(item["amount"] is None and item["asset"] is None for item in unknown)
+    # What was made in the same block is known all the same.
+    assert all(item["lock"] == "account(B settled)" for item in debits if item not in unknown)
+    await chain.hub.stop()
+
+
+async def test_only_matching_outputs_are_looked_for_when_blocks_are_new(monkeypatch: pytest.MonkeyPatch):
+    found = recorded()
+    chain, reader = Growing(found.chain, 0), Reader(room=1_000)
+    looked: list[bytes] = []
+    find = chain.hub.topics._outputs.find
+    monkeypatch.setattr(chain.hub.topics._outputs, "find", lambda name: looked.append(name) or find(name))
+    await subscribe(chain, reader, "account", account="B settled")
+    while chain.tip.height < found.height:
+        chain.grow()
+        await settle()
+    want = expected(found.chain, Topic.ACCOUNT, 1, found.height, account="B settled")
+    assert items(reader.buffer) == want
+    debits = {item["outpoint"] for _, _, item in want if item["direction"] == "debit"}
+    assert {name.hex() for name in looked} < debits, "an output that came and went in one block needs no look either"
+    await chain.hub.stop()
+    assert not chain.hub.topics.spent
+
+
+async def test_spent_locks_are_kept_only_for_those_who_follow_accounts():
+    found = recorded()
+    chain, reader = Growing(found.chain, 0), Reader(room=1_000)
+    await subscribe(chain, reader, "events")
+    chain.grow(3)
+    assert not chain.hub.topics.spent
     await chain.hub.stop()
