@@ -129,8 +129,8 @@ def booking_gaps(found: CheckedBooking, chain: ProvedChain) -> list[str]:
     if standing is not None and kept is not None and standing.value == kept.value:
         return [
             (
-                f"The policy's record still stood so after block {standing.height} of chain {chain.genesis.name}; whether "
-                "the booking was cancelled or corrected after that block is not shown."
+                f"The policy's record still stood so after block {standing.height} of chain {chain.genesis.name}; "
+                "whether the booking was cancelled or corrected after that block is not shown."
             )
         ]
     return [

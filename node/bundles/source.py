@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -10,17 +11,18 @@ from ledger.chain_proof import inclusion_of
 from ledger.checkpoint_proof import StateProof
 from ledger.document import from_document
 from ledger.encoding import Codec, encode
-from ledger.errors import InvalidInput, NotFound, RemoteFault
+from ledger.errors import InvalidInput, NotFound, Overloaded, RemoteFault
 from ledger.genesis import Genesis
 from ledger.merkle import leaf_hash
 from ledger.packet import HeaderProof
 from ledger.proofs import block_codec, change_codec, header_proof_codec, state_codec, step_codec
 from ledger.transaction import TX_REF_BYTES
 from node.bundles.records import CertifiedHeader, Change, Standing, Step
-from node.client import Client
+from node.client import Client, retry_after_s
 from node.gateway import BlockEvents
 
 PAGE_BLOCKS: Final = 256
+BUSY_RETRIES: Final = 20
 GONE: Final = ("change_missing", "change_overwritten", "checkpoint_missing", "state_changed", "not_found", "pruned")
 
 
@@ -56,8 +58,17 @@ class ChainSource:
         """Height of the node's newest block."""
         return (await self.client.info()).height
 
+    async def _ask(self, method: str, params: dict[str, Any]) -> Any:
+        """An RPC answer; a node that is too busy is asked again when it says, so often."""
+        for _ in range(BUSY_RETRIES):
+            try:
+                return await self.client.call(method, params)
+            except Overloaded as error:
+                await asyncio.sleep(retry_after_s(error))
+        return await self.client.call(method, params)
+
     async def _proof(self, method: str, codec: Codec[Any], **params: Any) -> Any:
-        document = await self.client.call(f"proof.{method}", {**params, "known_height": 0})
+        document = await self._ask(f"proof.{method}", {**params, "known_height": 0})
         try:
             return codec.decode(bytes.fromhex(document["proof"]))
         except (InvalidInput, KeyError, TypeError, ValueError) as error:
@@ -74,6 +85,8 @@ class ChainSource:
         if found is None:
             proof = await self._proof("block", block_codec, height=height)
             refs = tuple(proof.refs[i : i + TX_REF_BYTES] for i in range(0, len(proof.refs), TX_REF_BYTES))
+            if proof.header.header.height != height or len(proof.receipts) != len(refs) + 1:
+                raise RemoteFault(f"proof.block: not block {height}", code="answer_malformed")
             found = FetchedBlock(self._certified(proof.header, self._first_set), refs, proof.receipts)
             self._blocks[height] = found
         return found
@@ -89,7 +102,7 @@ class ChainSource:
         found: list[CertifiedHeader] = []
         start, complete = 0, False
         while not complete:
-            document = await self.client.call("proof.epochs", {"from_height": start})
+            document = await self._ask("proof.epochs", {"from_height": start})
             try:
                 steps = [step_codec.decode(bytes.fromhex(text)) for text in document["steps"]]
                 complete = document["complete"]
@@ -107,6 +120,8 @@ class ChainSource:
     async def step(self, height: int, index: int, *, whole: bool) -> Step:
         """A receipt of a block with its transaction; ``whole`` False: the transaction's signatures alone."""
         block = await self.block(height)
+        if index >= len(block.receipts):
+            raise RemoteFault(f"block {height} has no receipt {index}", code="answer_malformed")
         receipt = block.receipts[index]
         results = inclusion_of([leaf_hash(data) for data in block.receipts], index)
         if index == len(block.refs):
@@ -123,7 +138,10 @@ class ChainSource:
         block = await self.block(height)
         if not any(tx_id):
             return len(block.refs)
-        return next(i for i, ref in enumerate(block.refs) if ref[:32] == tx_id)
+        index = next((i for i, ref in enumerate(block.refs) if ref[:32] == tx_id), None)
+        if index is None:
+            raise RemoteFault(f"block {height} has no transaction {tx_id.hex()}", code="answer_malformed")
+        return index
 
     async def place_of(self, tx_id: bytes) -> tuple[int, int]:
         """Height and index of a committed transaction. Raises ``NotFound``."""
@@ -182,7 +200,7 @@ class ChainSource:
         while height <= last:
             limit = min(PAGE_BLOCKS, last - height + 1)
             params = {"from_height": height, "timeout_ms": 0, "limit": limit}
-            document = await self.client.call("events.next", params)
+            document = await self._ask("events.next", params)
             try:
                 blocks = [from_document(item, BlockEvents) for item in document["blocks"]]
             except (InvalidInput, KeyError, TypeError) as error:
