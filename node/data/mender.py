@@ -1,7 +1,7 @@
 """Mends single blocks while the node runs: a read that met a damaged record is refused, and the block fetched again.
 
-What reads state or indexes cannot be helped in this way; it stops the node, which then mends everything
-(``node.data.starting``).
+What reads state or indexes cannot be helped in this way, nor can the genesis block, which nobody sends: that stops the
+node, which then mends everything and runs on (``node.data.starting``).
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from typing import Final
 
 import structlog
 
-from ledger.errors import StorageFault
 from node.chain import Chain
 from node.data.joining import Asked
 from node.data.refetching import fault_of, refetched
@@ -49,14 +48,18 @@ class Mender:
 
     def on_damage(self, height: int) -> None:
         """A record of that block was found damaged or missing."""
-        if height in self._waiting or len(self._waiting) >= MAX_WAITING or not 0 < height <= self._chain.tip.height:
+        if height in self._waiting or len(self._waiting) >= MAX_WAITING or not 0 <= height <= self._chain.tip.height:
             return
         log.error("block_damaged", height=height)
         self._waiting[height] = None
         self._found.set()
 
     async def run(self) -> None:
-        """Mends until cancelled."""
+        """Mends until cancelled.
+
+        Raises:
+            StorageFault: something is damaged that single blocks from peers do not mend.
+        """
         while True:
             await self._found.wait()
             self._found.clear()
@@ -68,16 +71,18 @@ class Mender:
                     await asyncio.sleep(RETRY_S)
 
     async def mend(self, height: int) -> bool:
-        """Fetches one block again; True when it is whole (again) or cannot be mended in this way."""
+        """Fetches one block again; True when it is whole (again), False when no peer has it now.
+
+        Raises:
+            StorageFault: it cannot be mended in this way.
+        """
         store = self._chain.store
-        if height < store.retained_height or fault_of(store, height) is None:
+        fault = fault_of(store, height) if height >= store.retained_height else None
+        if fault is None:
             return True
-        try:
-            validators = self._chain.seats_at(height).validators
-            batch = await refetched(store, height, validators, self._peers)
-        except StorageFault as error:
-            log.exception("block_not_mended", height=height, why=error.message)
-            return True
+        if height == 0:
+            raise fault
+        batch = await refetched(store, height, self._chain.seats_at(height).validators, self._peers)
         if batch is None:
             return False
         await self._chain.put_back(batch)

@@ -92,4 +92,15 @@ async def test_remembered_damage_is_bounded(world: World) -> None:
     mender = Mender(world.open(), world.peers)
     for height in range(-5, 10 * MAX_WAITING):
         mender.on_damage(height)
-    assert mender.waiting == 2 * INTERVAL  # no block that there is not
+    assert mender.waiting == 2 * INTERVAL + 1  # no block that there is not
+
+
+async def test_the_node_stops_to_mend_everything_when_the_genesis_block_is_damaged(world: World) -> None:
+    chain = world.open()
+    mender = Mender(chain, world.peers)
+    world.store.write({height_key(Kind.RECEIPTS, 0): None})
+    with pytest.raises(StorageFault):
+        chain.store.receipts(0)
+    with pytest.raises(StorageFault) as caught:
+        await asyncio.wait_for(mender.run(), 10)
+    assert "key" in caught.value.data  # by which node.data.starting knows that it is damage

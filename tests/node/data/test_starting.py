@@ -90,8 +90,6 @@ async def test_the_fault_ends_the_process_when_it_comes_again_and_again(monkeypa
     ],
 )
 async def test_what_is_no_damage_ends_the_process(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
-    monkeypatch: pytest.MonkeyPatch, error: BaseException
-) -> None:
     world = World(monkeypatch)
     world.ends = [error]
     with pytest.raises((type(error), BaseExceptionGroup)):
