@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from ledger.errors import Overloaded
+from ledger.genesis import Parameters
 from node.cli.exit_codes import DISK_FULL, INTERRUPTED
 from node.client import Client
 from node.devnet import Devnet
@@ -27,6 +28,7 @@ from tests.functional.namespaces import SmallDisk
 pytestmark = [pytest.mark.functional, pytest.mark.timeout(400)]
 
 MB = 1_000_000
+PACKAGE_MS = 60_000
 ROOT = Path(__file__).parents[2]
 
 
@@ -84,19 +86,17 @@ async def test_nothing_acknowledged_is_lost_when_every_node_is_restarted_under_l
         await assert_agreement(load)
 
 
-async def test_a_stopping_node_finishes_what_it_took_and_takes_no_more(tmp_path: Path, seed: int) -> None:
-    network = make_network(tmp_path / "n")
-    node0, others = network.nodes[0], [node.name for node in network.nodes[1:]]
-    purses = purses_of(network)
+async def test_a_stopping_node_finishes_what_it_took_and_takes_no_more(tmp_path: Path) -> None:
+    # A block is made of two transactions: one alone waits as long as the test likes.
+    packages = Parameters(empty_block_ms=600_000, package_transactions=2, package_ms=PACKAGE_MS)
+    network = make_network(tmp_path / "n", validators=2, parameters=packages)
+    node0, node1 = network.nodes
+    taken, late, other, waits = (purse.transfer() for purse in purses_of(network)[:4])
     async with Launched(network.directory) as devnet:
-        devnet.launcher["node0"] = ["tests.functional.patched_launcher", "node.app", "DRAIN_S", "120"]
+        devnet.launcher["node0"] = ["tests.functional.patched_launcher", "node.app", "DRAIN_S", "300"]
         await devnet.start()
-        await devnet.wait_ready(peers=3, timeout_s=START_S)
-        async with Client(node0.socket) as client:
-            # The others hold still: a block is under way as long as the test likes.
-            for name in others:
-                devnet.signal(name, signal.SIGSTOP)
-            taken, late = purses[0].transfer(), purses[1].transfer()
+        await devnet.wait_ready(peers=1, timeout_s=START_S)
+        async with Client(node0.socket) as client, Client(node1.socket) as at_node1:
             waiting = asyncio.create_task(client.submit_and_wait(taken, 90))
             await until(lambda: _waits(client), "the transfer waits at node0")
             devnet.signal("node0", signal.SIGTERM)
@@ -105,25 +105,20 @@ async def test_a_stopping_node_finishes_what_it_took_and_takes_no_more(tmp_path:
                 await client.submit(late)
             assert refused.value.code == "stopping"
             assert await client.submit(taken) == taken.tx_id
-            for name in others:
-                devnet.signal(name, signal.SIGCONT)
+            await at_node1.submit(other)
             outcome = await waiting
         assert outcome.status == "committed"
-        assert (await ended(node0)).exit_code == 0
+        assert (before := await ended(node0)).exit_code == 0
 
         # Whoever asks a second time does not want to wait.
         await devnet.start_one("node0", timeout_s=START_S)
-        await devnet.wait_ready(peers=3, timeout_s=START_S)
+        await devnet.wait_ready(peers=1, timeout_s=START_S)
         async with Client(node0.socket) as client:
-            for name in others:
-                devnet.signal(name, signal.SIGSTOP)
-            await client.submit(late)
+            await client.submit(waits)
             devnet.signal("node0", signal.SIGTERM)
             await until(lambda: _stage(node0, "stopping"), "node0 is stopping")
             devnet.signal("node0", signal.SIGINT)
-            assert (await ended(node0)).exit_code == INTERRUPTED
-        for name in others:
-            devnet.signal(name, signal.SIGCONT)
+            assert (await ended(node0, before)).exit_code == INTERRUPTED
 
 
 async def _waits(client: Client) -> bool:
