@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ from node.observability.table_text import replaced
 ROOT = Path(__file__).parents[3]
 DASHBOARDS = sorted((ROOT / "deploy" / "grafana").glob("*.json"))
 RULES = ROOT / "deploy" / "prometheus" / "alerts.yml"
-PROMTOOL = ROOT / "scripts" / "promtool"
 RUNBOOKS = {"install", "upgrade", "backup", "restore", "key-rotation", "lost-quorum", "lost-node"}
 OF_PROMETHEUS = {"up", "ALERTS"}
 
@@ -141,36 +139,3 @@ def test_panels_lie_beside_each_other_when_a_dashboard_is_shown(dashboard: Path)
 def test_dashboards_have_names_of_their_own_when_they_are_imported_together() -> None:
     documents = [load(dashboard) for dashboard in DASHBOARDS]
     assert len({document["uid"] for document in documents}) == len({d["title"] for d in documents}) == len(DASHBOARDS)
-
-
-@pytest.fixture(scope="module")
-def promtool() -> str:
-    """Where promtool is; it is built by ``scripts/promtool``, which takes minutes and so is not a test's business."""
-    known = sorted((ROOT / ".tools").glob("promtool-v*"))
-    if not known:
-        pytest.skip("scripts/promtool has not been run here")
-    return str(known[-1])
-
-
-def run(promtool: str, *arguments: str) -> None:
-    done = subprocess.run(
-        [promtool, *arguments], cwd=RULES.parent, capture_output=True, text=True, timeout=110, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
-def test_promtool_accepts_configuration_and_rules_when_it_is_there(promtool: str) -> None:
-    run(promtool, "check", "config", "prometheus.yml")
-    run(promtool, "check", "rules", "alerts.yml")
-    run(promtool, "test", "rules", "alerts_test.yml")
-
-
-def test_promtool_understands_every_query_of_the_dashboards_when_it_is_there(promtool: str, tmp_path: Path) -> None:
-    queries = [expression for dashboard in DASHBOARDS for expression in expressions(dashboard)]
-    plain = [re.sub(r"\$(chain|instance)", ".*", query).replace("$__rate_interval", "5m") for query in queries]
-    document = {
-        "groups": [{"name": "x", "rules": [{"record": f"x:{index}", "expr": text} for index, text in enumerate(plain)]}]
-    }
-    file = tmp_path / "rules.yml"
-    file.write_text(json.dumps(document), encoding="utf-8")
-    run(promtool, "check", "rules", str(file))
