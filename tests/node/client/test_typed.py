@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.timeout(400)
+
 ROOT = Path(__file__).resolve().parents[3]
 PACKAGES = ("ledger", "consensus", "p2p", "contracts", "node")
 PROGRAM = '''
@@ -84,7 +86,7 @@ def test_a_strict_checker_passes_when_programs_use_the_sdk(wheel: Path, tmp_path
     for name, text in programs.items():
         (work / f"{name}.py").write_text(text, encoding="utf-8")
     checker = [sys.executable, "-m", "mypy", "--strict", "--python-executable", str(home / "bin" / "python"), "."]
-    said = subprocess.run(checker, cwd=work, capture_output=True, text=True, check=False, timeout=110).stdout
+    said = subprocess.run(checker, cwd=work, capture_output=True, text=True, check=False, timeout=350).stdout
     errors = [line for line in said.splitlines() if ": error:" in line]
     assert len(errors) == 1, said
     assert errors[0].startswith("wrong.py:")
