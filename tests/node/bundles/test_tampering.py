@@ -85,6 +85,14 @@ def test_every_flipped_byte_is_refused(name: str) -> None:
         refusal(data[:place] + bytes([data[place] ^ mask]) + data[place + 1 :])
 
 
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.sampled_from(NAMES), st.integers(0, 2**40), st.integers(1, 255))
+def test_any_flipped_byte_of_any_bundle_is_refused(name: str, place: int, mask: int) -> None:
+    data = made().bundles[name]
+    place %= len(data)
+    refusal(data[:place] + bytes([data[place] ^ mask]) + data[place + 1 :])
+
+
 def leaves(document: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     if isinstance(document, dict | list):
         for key in document if isinstance(document, dict) else range(len(document)):
