@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import socket
 import stat
 import sys
 from collections.abc import AsyncIterator
@@ -15,24 +14,13 @@ from typing import Any
 
 from node.devnet import ask_status
 from node.layout import HomeLayout
+from node.network import free_ports
 from tests.functional.load import until
 
 ROOT = Path(__file__).parents[2]
 COMMAND_S = 120.0
 READY_S = 120.0
 _BLOCK = re.compile(r"^```sh (\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that are free now, held together until all are known."""
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
 
 
 class Reader:

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from node.cli.app import root
 from node.cli.exit_codes import CONFIG, INVALID_INPUT
+from node.network import free_ports
 from node.networks.certificates_file import read_certificates
 from node.networks.example import BUSINESS_EXAMPLE, SUPERVISED_EXAMPLE
 from tests.node.networks.plans import plan_file
@@ -163,8 +164,17 @@ def test_new_node_needs_somebody_to_connect_to(desk, network):
     assert refused["error"]["code"] == "peers_missing"
 
 
+def settle(home: str) -> Path:
+    """Its configuration, with a port that is free on this machine."""
+    path = Path(home) / "config.toml"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("listen_port = 7303", f"listen_port = {free_ports(1)[0]}"), encoding="utf-8")
+    return path
+
+
 def test_config_check_ends_with_its_findings_when_something_is_wrong(desk, network):
     home = network["homes"]["member-d"]
+    settle(home)
     good = desk.json("config", "check", "--home", home, "--no-peers")
     assert (good["errors"], good["warnings"]) == (0, 0)
     (Path(home) / "keys" / "member.key").chmod(0o644)
@@ -175,7 +185,7 @@ def test_config_check_ends_with_its_findings_when_something_is_wrong(desk, netwo
 
 
 def test_warnings_end_with_an_error_only_when_they_are_taken_strictly(desk, network):
-    path = Path(network["homes"]["member-d"]) / "config.toml"
+    path = settle(network["homes"]["member-d"])
     path.write_text(path.read_text(encoding="utf-8").partition("\n[chain]")[0], encoding="utf-8")
     desk.run("config", "check", "--home", str(path.parent), "--no-peers")
     desk.run("config", "check", "--home", str(path.parent), "--no-peers", "--strict", code=1)

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from node.home import Home
+from node.network import free_ports
 from node.networks.blueprint import parse_blueprint
 from node.networks.creating import Created, create
 from node.networks.example import BUSINESS_EXAMPLE
@@ -19,17 +20,11 @@ from node.surroundings.checking import check_home
 from node.surroundings.finding import Finding, error, ok, warning, worst_first
 
 
-def closed_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture(scope="module")
 def network(tmp_path_factory: pytest.TempPathFactory) -> Created:
     text = BUSINESS_EXAMPLE
-    for number in (1, 2, 3):
-        text = text.replace(f"127.0.0.1:730{number}", f"127.0.0.1:{closed_port()}")
+    for number, port in enumerate(free_ports(3), 1):
+        text = text.replace(f"127.0.0.1:730{number}", f"127.0.0.1:{port}")
     return create(parse_blueprint(text), tmp_path_factory.mktemp("c") / "net")
 
 
