@@ -57,6 +57,7 @@ async def test_own_certificate_is_always_told_and_missed_when_it_is_revoked():
         assert {item.warning for item in core.certificates.own()} == {""}
         revocation = Revocation(cluster.genesis.chain_id, own, 100, "key_lost")
         await submit(cluster, "revoke", sign_revocation(revocation, [cluster.authority]))
+        await cluster.wait_height(cluster.core(0).chain.tip.height, [1], 60)
         watch = CertificateWatch(core.chain, [own])
         (found,) = watch.expiring()
         assert (found.warning, found.own, found.key) == ("not_admitted", True, own)

@@ -41,6 +41,7 @@ class StoredChain:
         self.tip = SimpleNamespace(height=len(self.blocks))
         self.validators = self.seats_at(len(self.blocks) + 1).validators
         self.store = self
+        self.base_height = 0
 
     def was_validator(self, key: bytes) -> bool:
         return any(key in self.seats_at(height).validators for height in range(1, len(self.blocks) + 1))
