@@ -147,7 +147,7 @@ async def _rebuild(place: Place, damaged: LevelStore, fault: StorageFault, heigh
         await _replace(place, damaged, fault)
         return
     wanted = sorted({*lost, *heights}, reverse=True)
-    if 0 in wanted:
+    if 0 in wanted or not _opens(place):
         await _replace(place, damaged, fault)
         return
     damaged.close()
@@ -155,6 +155,18 @@ async def _rebuild(place: Place, damaged: LevelStore, fault: StorageFault, heigh
         await _refetch(place, wanted, fault)
     log.warning("store_rebuilt", why=fault.message, refetched=wanted)
     _install(place)
+
+
+def _opens(place: Place) -> bool:
+    """Whether the new store names its last block and state; not where it is the last block that was lost."""
+    store = LevelStore(str(place.directory / NEW))
+    try:
+        chain = Chain(place.genesis, store)
+    except StorageFault:
+        store.close()
+        return False
+    chain.close()
+    return True
 
 
 async def _refetch(place: Place, heights: Sequence[int], fault: StorageFault) -> None:

@@ -156,6 +156,14 @@ async def test_the_last_blocks_come_from_peers_when_a_block_among_them_cannot_be
     world.check(5)  # the rest is synchronised as the node runs
 
 
+@pytest.mark.parametrize("kind", [Kind.RECEIPTS, Kind.TRANSACTIONS, Kind.BLOCK])
+async def test_the_node_starts_one_block_lower_when_the_last_block_is_damaged(world: World, kind: bytes) -> None:
+    tip = world.healthy.chain.tip.height
+    world.write({height_key(kind, tip): None})
+    assert await prepare(world.place())
+    world.check(tip if kind == Kind.RECEIPTS else tip - 1)  # what executes makes its receipts itself
+
+
 async def test_a_lone_node_does_not_begin_again_lower_when_its_blocks_are_lost(world: World) -> None:
     world.write({TIP_KEY: None, height_key(Kind.TRANSACTIONS, 6): b"\xc1"})
     with pytest.raises(StorageFault):
