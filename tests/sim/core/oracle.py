@@ -253,7 +253,7 @@ class Oracle:
         for name, size, bound in sizes:
             if size > bound:
                 raise Violation(f"{process.name} keeps {size} {name}, at most {bound} are allowed")
-        if not process.syncing and process.fuse < 0:
+        if not (process.syncing or process.inbox or process.late) and process.fuse < 0:
             self._check_timers(process)
 
     def _check_timers(self, process: Process) -> None:

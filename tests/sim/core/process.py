@@ -73,6 +73,7 @@ class Process:
         "inbox",
         "index",
         "key",
+        "late",
         "life",
         "lost_log",
         "name",
@@ -101,6 +102,7 @@ class Process:
         self.state: State
         self.alive = self.suspect = self.lost_log = self.withheld = False
         self.syncing = self.greeting = False
+        self.late: list[on.Input] = []
         self.life = 0
         self.fuse = self.next_fuse = -1
         self.steps = 0
@@ -129,6 +131,7 @@ class Process:
         self.inbox.clear()
         self.fetching.clear()
         self.syncing = self.withheld = False
+        self.late = []
         observing = Observing(do.ObserveReason.SIGNER_STATE_LOST) if self.lost_log else None
         self.state = restore(
             self.disk.read() if again else (),
@@ -235,9 +238,9 @@ class Process:
             self.place = max(self.place, (self.state.current.height, self.state.current.round))
         self._turn(together)
         if self.life == life and not self.syncing:
-            self.inbox = []
-            for event in inbox:
-                self.give(event)
+            self.inbox, self.late = [], inbox
+            while inbox:
+                self.give(inbox.pop(0))
                 if self.life != life:
                     return
 
