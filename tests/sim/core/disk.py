@@ -71,7 +71,7 @@ class Disk:
         votes, locks = self.votes, self.locks
         self.votes, self.locks = {}, {}
         self.replace(records)
-        newest = max((place[0] for place in self.votes), default=0)
+        newest = max((height for _, height, _ in self.votes), default=0)
         self.votes = {place: vote for place, vote in votes.items() if place[1] >= newest} | self.votes
         self.locks = {place: lock for place, lock in locks.items() if place[0] >= newest} | self.locks
 
