@@ -149,7 +149,7 @@ def collect_rpc(sink: Sink, source: ChainSource) -> None:
         sink.put_histogram(m.RPC_SECONDS, histogram, name, method)
     for code, count in rpc.refused.items():
         sink.put(m.RPC_REFUSED, count, name, code)
-    for kind, count in rpc.connections.items():
+    for kind, count in rpc.count_connections().items():
         sink.put(m.RPC_CONNECTIONS, count, name, kind)
     sink.put(m.SUBSCRIPTIONS, source.subscriptions(), name)
     sink.put(m.WAITERS, source.core.gateway.waiting, name)

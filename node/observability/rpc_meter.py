@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from node.observability.histogram import REQUEST_S, Histogram
@@ -19,16 +20,16 @@ class RpcMeter:
     Attributes:
         requests: by (method, code); ``ok`` where it succeeded.
         seconds: by method.
-        connections: open now, by kind: ``unix``, ``tcp``, ``websocket``. The server keeps it.
+        count_connections: says how many are open now, by kind: ``unix``, ``tcp``, ``websocket``. The server sets it.
         refused: requests told to come back, by code of the limit. The server keeps it.
     """
 
-    __slots__ = ("connections", "refused", "requests", "seconds")
+    __slots__ = ("count_connections", "refused", "requests", "seconds")
 
     def __init__(self) -> None:
         self.requests: dict[tuple[str, str], int] = {}
         self.seconds: dict[str, Histogram] = {}
-        self.connections: dict[str, int] = {}
+        self.count_connections: Callable[[], dict[str, int]] = dict
         self.refused: dict[str, int] = {}
 
     def observe(self, method: str, code: str, seconds: float) -> None:

@@ -139,6 +139,7 @@ class RpcServer:
         )
         await self._runner.setup()
         self._listeners = Listeners(self._runner.server, self.settings.max_connections)
+        self._meter.count_connections = self._count_connections
         self._listeners.listen_unix(self._path)
         self._bound_path = True
         if self.settings.listen:
@@ -339,10 +340,12 @@ class RpcServer:
 
     # --- what changes while it runs ---------------------------------------------------------------------------------
 
+    def _count_connections(self) -> dict[str, int]:
+        open_now = {} if self._listeners is None else self._listeners.by_kind()
+        return {**open_now, "websocket": self.websockets}
+
     async def _look_around(self) -> None:
-        """Once a second: counts, renewed certificates, revoked tokens."""
-        if self._listeners is not None:
-            self._meter.connections = {**self._listeners.by_kind(), "websocket": self.websockets}
+        """Once a second: renewed certificates, revoked tokens."""
         if not self.settings.listen:
             return
         try:

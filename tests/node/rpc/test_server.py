@@ -108,8 +108,7 @@ async def test_calls_refusals_and_connections_are_counted_when_they_come(door: G
         await opened.send_str("{}")
         await opened.receive()
         await door.client.result("chain.info")
-        await door.client.server._look_around()
-        counted = meter.connections
+        counted = meter.count_connections()
         assert (counted["unix"], counted["websocket"], counted["tcp"] >= 1) == (1, 1, True)
 
 
